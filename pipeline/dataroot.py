@@ -1,0 +1,135 @@
+"""The only module that builds a path inside a DataRoot `[root-1]`–`[root-3]`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote, unquote
+
+from pipeline.errors import ContractInvalid, DataRootMissing, DataRootReadOnly
+
+REAP_MARKER = "reap_eligible.json"
+
+
+def rid(text: str) -> str:
+    """Encode an id as a file name: `rid_` and unpadded base64url of its UTF-8 `[root-1]`."""
+    return "rid_" + base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+def unrid(name: str) -> str:
+    """Decode what `rid` encoded. Raises ValueError."""
+    if not name.startswith("rid_"):
+        raise ValueError(f"not a rid: {name!r}")
+    body = name.removeprefix("rid_")
+    try:
+        text = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"not a rid: {name!r}") from error
+    if rid(text) != name:
+        raise ValueError(f"not a canonical rid: {name!r}")
+    return text
+
+
+def blob_path(run_id: str, record_id: str, record_type: str, moment: datetime) -> PurePosixPath:
+    """Where a record's blob lies, relative to the DataRoot `[root-1]`; the date is that of the record's `ts_utc`."""
+    kind = "derived" if record_type.startswith("derived.") else "evidence"
+    day = moment.date().isoformat().split("-")
+    return PurePosixPath("media", rid(run_id), kind, *day, f"{rid(record_id)}.blob")
+
+
+def partition_value(text: str) -> str:
+    """Percent-encode a partition value for a Hive path `[root-3]`."""
+    return quote(text, safe="")
+
+
+class DataRoot:
+    """A DataRoot and the places in it. Holds no state but its path; builds paths, creates nothing on its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.metadata_db = self.path / "metadata.db"
+        self.media = self.path / "media"
+        self.journal = self.path / "journal.ndjson"
+        self.handoffs = self.path / "handoffs"
+        self.settings_file = self.path / "pipeline.toml"
+        self.derived = self.path / "derived"
+        self.catalog_db = self.derived / "catalog.db"
+        self.facts = self.derived / "facts"
+        self.manifests = self.derived / "manifests"
+        self.quarantine = self.derived / "quarantine"
+        self.workers = self.derived / "workers"
+        self.scratch = self.derived / "tmp"
+        self.ingest_lock = self.derived / "ingest.lock"
+        self.run_lock = self.derived / "run.lock"
+        self.logs = self.path / "logs"
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def require(self) -> DataRoot:
+        """Check that the DataRoot is there. Raises DataRootMissing."""
+        if not self.path.is_dir():
+            raise DataRootMissing(
+                f"no DataRoot at {self.path}", remedy=f"pipeline --data-root {self.path} ingest SPOOL"
+            )
+        return self
+
+    def require_writable(self) -> DataRoot:
+        """Check that `derived/` can be written, and create it. Raises DataRootMissing, DataRootReadOnly."""
+        self.require()
+        try:
+            self.derived.mkdir(exist_ok=True)
+        except OSError as error:
+            raise self._read_only(error) from error
+        if not os.access(self.derived, os.W_OK):
+            raise self._read_only(None)
+        return self
+
+    def create(self) -> DataRoot:
+        """Make the DataRoot if it is not there. Raises DataRootReadOnly, ContractInvalid."""
+        if self.path.exists() and not self.path.is_dir():
+            raise ContractInvalid(f"{self.path} is not a directory", remedy="name a directory for the DataRoot")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._read_only(error) from error
+        return self.require_writable()
+
+    def activity_signal(self) -> Path:
+        """The live activity signal, or where it is expected `[gate-1]`."""
+        fallback = self.path / "activity_signal.json"
+        preferred = self.path / "activity" / "activity_signal.json"
+        return fallback if fallback.exists() and not preferred.exists() else preferred
+
+    def blob(self, run_id: str, record_id: str, record_type: str, moment: datetime) -> Path:
+        """The canonical place of a record's blob."""
+        return self.path / blob_path(run_id, record_id, record_type, moment)
+
+    def handoff(self, handoff_id: str) -> Path:
+        """Where a handoff's other files are kept."""
+        return self.handoffs / handoff_id
+
+    def partition(self, table: str, run_id: str, day: str, hour: str) -> Path:
+        """The directory of one hour of a fact table."""
+        return self.facts / table / f"run_id={partition_value(run_id)}" / f"day={day}" / f"hour={hour}"
+
+    def day_hours(self, table: str, run_id: str, day: str) -> dict[str, Path]:
+        """The hours of a day for which a fact table has a directory, and where."""
+        folder = self.facts / table / f"run_id={partition_value(run_id)}" / f"day={day}"
+        if not folder.is_dir():
+            return {}
+        return {unquote(item.name.removeprefix("hour=")): item for item in sorted(folder.iterdir()) if item.is_dir()}
+
+    def worker_file(self, kind: str) -> Path:
+        """The run file of a model server."""
+        return self.workers / f"{kind}.json"
+
+    def _read_only(self, error: OSError | None) -> DataRootReadOnly:
+        reason = f" ({error.strerror})" if error is not None else ""
+        return DataRootReadOnly(
+            f"the DataRoot {self.path} cannot be written{reason}",
+            remedy="mount it read-write, or name another with --data-root",
+        )

@@ -1,0 +1,106 @@
+"""One error tree, one exit code each.
+
+    PipelineError                1  a bug, when nothing more precise is raised
+    ├── NothingToDo              2  all was done before
+    ├── Blocked                  3  the user is active, or the signal cannot be trusted
+    ├── ContractInvalid          4  input or DataRoot rejected; what was rejected changed nothing
+    │   ├── DataRootMissing
+    │   └── DataRootReadOnly
+    ├── Unavailable              5  a required model or dependency; says the one command that mends it
+    ├── Busy                     6  another process holds the lock
+    ├── NotAvailableYet          7  what was asked for has not been processed
+    └── UsageError              64
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a command tells the one who called it."""
+
+    OK = 0
+    BUG = 1
+    NOTHING_TO_DO = 2
+    BLOCKED = 3
+    CONTRACT_INVALID = 4
+    UNAVAILABLE = 5
+    BUSY = 6
+    NOT_AVAILABLE_YET = 7
+    USAGE = 64
+
+
+_PRECEDENCE = (
+    ExitCode.USAGE,
+    ExitCode.CONTRACT_INVALID,
+    ExitCode.BLOCKED,
+    ExitCode.BUSY,
+    ExitCode.UNAVAILABLE,
+    ExitCode.NOT_AVAILABLE_YET,
+)
+
+
+class PipelineError(Exception):
+    """What went wrong, and in `remedy` the command or the step that mends it."""
+
+    exit_code = ExitCode.BUG
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  → {self.remedy}" if self.remedy else self.message
+
+
+class NothingToDo(PipelineError):
+    exit_code = ExitCode.NOTHING_TO_DO
+
+
+class Blocked(PipelineError):
+    exit_code = ExitCode.BLOCKED
+
+
+class ContractInvalid(PipelineError):
+    exit_code = ExitCode.CONTRACT_INVALID
+
+
+class DataRootMissing(ContractInvalid):
+    """The DataRoot does not exist, or is no directory."""
+
+
+class DataRootReadOnly(ContractInvalid):
+    """The DataRoot cannot be written."""
+
+
+class Unavailable(PipelineError):
+    exit_code = ExitCode.UNAVAILABLE
+
+
+class Busy(PipelineError):
+    exit_code = ExitCode.BUSY
+
+
+class NotAvailableYet(PipelineError):
+    exit_code = ExitCode.NOT_AVAILABLE_YET
+
+
+class UsageError(PipelineError):
+    exit_code = ExitCode.USAGE
+
+
+def combine_exit_codes(codes: Iterable[ExitCode]) -> ExitCode:
+    """Choose the one code for several results: the gravest; 2 only when nothing else applies.
+
+    An unexpected error (1) outweighs all.
+    """
+    seen = set(codes)
+    if ExitCode.BUG in seen:
+        return ExitCode.BUG
+    for code in _PRECEDENCE:
+        if code in seen:
+            return code
+    return ExitCode.OK if ExitCode.OK in seen or not seen else ExitCode.NOTHING_TO_DO

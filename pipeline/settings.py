@@ -1,0 +1,90 @@
+"""Every tunable: its default, its help. Read from flag, environment, `DATA_ROOT/pipeline.toml`, default, in that order."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from pipeline.errors import UsageError
+
+ENVIRONMENT_PREFIX = "PIPELINE_"
+
+
+class Settings(BaseSettings):
+    """What can be set. Each is `PIPELINE_<NAME>` in the environment and `<name>` in `pipeline.toml`."""
+
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, extra="forbid", frozen=True)
+
+    settle_s: float = Field(2.0, ge=0, description="seconds for which a handoff must be unchanged before it is marked")
+    signal_max_age_s: float = Field(
+        2.0, gt=0, le=2.0, description="seconds after which the activity signal is too old to be believed"
+    )
+    min_idle_s: float = Field(0.0, ge=0, description="seconds of idleness to ask for beyond the sidecar's own word")
+    shard_frames: int = Field(
+        0, ge=0, description="frames in a shard, the unit of commit; 0 sizes shards by measured work"
+    )
+    shard_seconds: float = Field(20.0, gt=0, description="seconds of work to aim at in a shard sized by measured work")
+    max_attempts: int = Field(3, ge=1, description="tries before a sample that keeps failing is parked")
+    retry_backoff_s: float = Field(2.0, ge=0, description="seconds before the second try; doubled for each further one")
+    ocr_threads: int = Field(2, ge=1, le=64, description="threads of the OCR model's runtime")
+    worker_start_s: float = Field(120.0, gt=0, description="seconds a model server may take until it is ready")
+    worker_idle_exit_s: float = Field(600.0, gt=0, description="seconds without a request after which a server exits")
+    request_timeout_s: float = Field(120.0, gt=0, description="seconds a model request may take")
+    request_concurrency: int = Field(4, ge=1, le=64, description="model requests in flight at once")
+    sql_timeout_s: float = Field(30.0, gt=0, description="seconds a `pipeline sql` query may take")
+    sql_max_rows: int = Field(10_000, ge=1, description="rows that `pipeline sql` returns at most")
+    sql_memory_mb: int = Field(1024, ge=64, description="MiB of memory that `pipeline sql` may use")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(toml_file: Path, flags: dict[str, Any] | None = None) -> Settings:
+    """Read the settings; `flags` holds what the command line gave. Raises UsageError for a bad value or name."""
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=toml_file)
+
+    try:
+        return FromFile(**_given(flags))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise UsageError(f"bad setting {where}: {problem['msg']}", remedy="see: pipeline settings") from error
+    except (tomllib.TOMLDecodeError, OSError) as error:
+        raise UsageError(f"cannot read {toml_file}: {error}", remedy="mend the file, or remove it") from error
+
+
+def explain_settings(toml_file: Path, flags: dict[str, Any] | None = None) -> list[tuple[str, Any, str, str]]:
+    """List (name, value, where it came from, help) of every setting. Raises UsageError."""
+    settings = load_settings(toml_file, flags)
+    in_environment = {name.lower() for name in os.environ}
+    in_file = tomllib.loads(toml_file.read_text()) if toml_file.exists() else {}
+    rows = []
+    for name, field in Settings.model_fields.items():
+        source = "default"
+        if name in _given(flags):
+            source = "flag"
+        elif (ENVIRONMENT_PREFIX + name).lower() in in_environment:
+            source = f"environment {ENVIRONMENT_PREFIX}{name.upper()}"
+        elif name in in_file:
+            source = str(toml_file)
+        rows.append((name, getattr(settings, name), source, field.description or ""))
+    return rows
+
+
+def _given(flags: dict[str, Any] | None) -> dict[str, Any]:
+    return {name: value for name, value in (flags or {}).items() if value is not None}

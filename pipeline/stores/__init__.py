@@ -1,0 +1,1 @@
+"""What is kept: evidence, facts, the catalog, the journal."""

@@ -1,0 +1,1 @@
+"""What is said: the data contracts, from which JSON Schema and Arrow schemas are generated."""

@@ -1,0 +1,110 @@
+"""What goes over the wire between the pipeline and its model servers, and the seam where a stage meets a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Literal, Protocol
+
+from pydantic import Field
+
+from schemas.fields import Contract, Sha256
+
+IMAGE_SIZES_HEADER = "X-Image-Sizes"
+"""`POST /v1/text`: the body is images one after the other, this header their sizes in bytes, comma-separated."""
+
+MAX_IMAGES_IN_REQUEST = 32
+MAX_LINES_IN_FRAME = 5_000
+MAX_LINE_LENGTH = 4_000
+
+Pixel = Annotated[int, Field(ge=0, le=65_536)]
+
+
+class TextLine(Contract):
+    """A line of text read from an image."""
+
+    text: str = Field(max_length=MAX_LINE_LENGTH)
+    bbox: tuple[Pixel, Pixel, Pixel, Pixel]
+    score: int = Field(ge=0, le=10_000, description="confidence in 1/10,000")
+
+
+class ReadText(Contract):
+    """All lines of one image, in reading order."""
+
+    width: int = Field(gt=0)
+    height: int = Field(gt=0)
+    lines: list[TextLine] = Field(max_length=MAX_LINES_IN_FRAME)
+    elapsed_us: int = Field(ge=0, description="time the model took, in microseconds")
+
+
+class ReadFailed(Contract):
+    """Why one image could not be read."""
+
+    error: Literal["image_unreadable", "image_too_large", "model_failed"]
+    message: str = Field(max_length=500)
+
+
+class ReadTextReply(Contract):
+    """One result for every image of the request, in its order."""
+
+    results: list[ReadText | ReadFailed] = Field(max_length=MAX_IMAGES_IN_REQUEST)
+
+
+class ModelIdentity(Contract):
+    """Which model answered; `model_digest` covers its weights and the preprocessing that changes outputs."""
+
+    provider_id: str
+    model_id: str
+    model_digest: Sha256
+
+
+class Health(Contract):
+    """`GET /health`."""
+
+    ready: bool
+    modality: str
+    model: ModelIdentity
+    requests: int = Field(ge=0)
+
+
+class RunFile(Contract):
+    """How to reach a running server; written by it, mode 600, when it is ready."""
+
+    kind: str
+    pid: int
+    created_at: float = Field(description="start time of the process, to tell it from a later one with its pid")
+    url: str
+    token: str
+    model: ModelIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRef:
+    """A frame that a model stage is to read."""
+
+    frame_id: str
+    run_id: str
+    ts_utc: datetime
+    width: int
+    height: int
+    content_hash: str
+    blob_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class SampleFailure:
+    """Why a sample has no result: `code` is stable and for machines, `message` holds no text from the screen."""
+
+    code: str
+    message: str
+    retryable: bool
+
+
+class TextReader(Protocol):
+    """Reads frames: yields (index into `frames`, what was read) in any order.
+
+    It may stop early (the gate closed): a frame that was not yielded stays pending.
+    """
+
+    def __call__(self, frames: Sequence[FrameRef]) -> Iterable[tuple[int, ReadText | SampleFailure]]: ...
