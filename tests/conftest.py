@@ -1,0 +1,61 @@
+"""What all tests share: the fixture handoffs, and the command line as a user meets it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+FIXTURES = REPOSITORY / "dataroot_fixtures"
+
+RunCli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def fixtures() -> Path:
+    """The folder `dataroot_fixtures`; its handoffs are never worked on in place, see `spool`."""
+    return FIXTURES
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Callable[..., Path]:
+    """Copy fixture handoffs into a fresh spool root: `spool("plain", "desk/spool/2026-03-01")`."""
+
+    def copy(*names: str, into: str = "spool") -> Path:
+        root = tmp_path / into
+        for name in names:
+            shutil.copytree(FIXTURES / name, root / Path(name).name, symlinks=True)
+        return root
+
+    return copy
+
+
+@pytest.fixture
+def run_cli(tmp_path: Path) -> RunCli:
+    """Run `python -m pipeline` in a process of its own, with nothing of this environment that could steer it."""
+
+    def run(
+        *arguments: str | Path, env: Mapping[str, str] | None = None, timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "pipeline", *map(str, arguments)],
+            env={**_clean_environment(tmp_path), **(env or {})},
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
+
+
+def _clean_environment(home: Path) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "TMPDIR") if name in os.environ}
+    return {**kept, "HOME": str(home), "LC_ALL": "C.UTF-8"}
