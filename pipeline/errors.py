@@ -1,21 +1,23 @@
 """One error tree, one exit code each.
 
-    PipelineError                1  a bug, when nothing more precise is raised
-    ├── NothingToDo              2  all was done before
-    ├── Blocked                  3  the user is active, or the signal cannot be trusted
-    ├── ContractInvalid          4  input or DataRoot rejected; what was rejected changed nothing
-    │   ├── DataRootMissing
-    │   └── DataRootReadOnly
-    ├── Unavailable              5  a required model or dependency; says the one command that mends it
-    ├── Busy                     6  another process holds the lock
-    ├── NotAvailableYet          7  what was asked for has not been processed
-    └── UsageError              64
+PipelineError                1  a bug, when nothing more precise is raised
+├── NothingToDo              2  all was done before
+├── Blocked                  3  the user is active, or the signal cannot be trusted
+├── ContractInvalid          4  input or DataRoot rejected; what was rejected changed nothing
+│   ├── DataRootMissing
+│   └── DataRootReadOnly
+├── Unavailable              5  a required model or dependency; says the one command that mends it
+├── Busy                     6  another process holds the lock
+├── NotAvailableYet          7  what was asked for has not been processed
+└── UsageError              64
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum
+
+from schemas.serving import SampleFailure
 
 
 class ExitCode(IntEnum):
@@ -90,6 +92,14 @@ class NotAvailableYet(PipelineError):
 
 class UsageError(PipelineError):
     exit_code = ExitCode.USAGE
+
+
+class SampleError(Exception):
+    """One sample failed; the rest of its shard goes on. Carries why, for the catalog."""
+
+    def __init__(self, code: str, message: str, *, retryable: bool = False) -> None:
+        super().__init__(f"{code}: {message}")
+        self.failure = SampleFailure(code, message, retryable)
 
 
 def combine_exit_codes(codes: Iterable[ExitCode]) -> ExitCode:

@@ -1,4 +1,4 @@
-"""Every tunable: its default, its help. Read from flag, environment, `DATA_ROOT/pipeline.toml`, default, in that order."""
+"""Every tunable: its default, its help. Read from flag, environment, `DATA_ROOT/pipeline.toml`, default, in order."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 the library's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 

@@ -14,7 +14,7 @@ JsonValue = Any
 
 
 class NotCanonical(ValueError):
-    """A value that canonical JSON cannot hold: a float, a lone surrogate, a foreign type, two keys that NFC makes one."""
+    """A value that canonical JSON cannot hold: a float, a lone surrogate, two keys that are one in NFC."""
 
 
 def canonical_json(value: JsonValue) -> bytes:
@@ -27,6 +27,8 @@ def canonical_json(value: JsonValue) -> bytes:
         return orjson.dumps(_canonical(value), option=orjson.OPT_SORT_KEYS)
     except (TypeError, orjson.JSONEncodeError) as error:
         return _canonical_by_standard_library(value, error)
+    except RecursionError as error:
+        raise NotCanonical("nested too deeply") from error
 
 
 def sha256_hex(data: bytes) -> str:
@@ -65,7 +67,7 @@ def _canonical(value: JsonValue) -> JsonValue:
         return [_canonical(item) for item in value]
     if isinstance(value, Mapping):
         return _canonical_mapping(value)
-    raise NotCanonical(f"canonical JSON holds no {kind.__name__}: {str(value)[:40]!r}")
+    raise NotCanonical(f"canonical JSON holds no {kind.__name__}")
 
 
 def _canonical_mapping(value: Mapping[JsonValue, JsonValue]) -> dict[str, JsonValue]:
@@ -80,11 +82,11 @@ def _canonical_mapping(value: Mapping[JsonValue, JsonValue]) -> dict[str, JsonVa
 
 
 def _canonical_by_standard_library(value: JsonValue, cause: Exception) -> bytes:
-    """Integers beyond 64 bits are legal JSON, and the fast encoder has no room for them."""
+    """Integers beyond 64 bits and deep nesting are legal JSON, and the fast encoder has no room for them."""
     import json
 
     try:
         text = json.dumps(_canonical(value), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         return text.encode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise NotCanonical(f"not canonical JSON: {cause}") from error

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import json
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, ValidationError
 
 from schemas.fields import Foreign, Sha256
 
@@ -13,7 +14,10 @@ WINDOW = "evidence.window.meta"
 INPUT = "derived.input.summary"
 UIA_SNAPSHOT = "evidence.uia.snapshot"
 
-Rect = Annotated[list[StrictInt], Field(min_length=4, max_length=4)]
+Number32 = Annotated[StrictInt, Field(ge=-(2**31), lt=2**31)]
+Number64 = Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]
+Seconds = Annotated[StrictInt | StrictFloat, Field(ge=0, le=1e9, allow_inf_nan=False)]
+Rect = Annotated[list[Number32], Field(min_length=4, max_length=4)]
 """`[left, top, right, bottom]` in screen pixels, right and bottom exclusive."""
 
 
@@ -22,8 +26,8 @@ class Window(Foreign):
 
     title: StrictStr = ""
     process_path: StrictStr = ""
-    pid: StrictInt | None = None
-    hwnd: StrictInt | None = None
+    pid: Number64 | None = None
+    hwnd: Number64 | None = None
     rect: Rect | None = None
     monitor: StrictStr | None = None
 
@@ -41,13 +45,13 @@ class WindowReference(Reference):
 
 
 class InputReference(Reference):
-    idle_seconds: StrictInt | StrictFloat | None = None
+    idle_seconds: Seconds | None = None
     event_count: StrictInt | None = None
 
 
 class Cursor(Foreign):
-    x: StrictInt
-    y: StrictInt
+    x: Number32
+    y: Number32
     visible: StrictBool = True
 
 
@@ -72,7 +76,7 @@ class Frame(Record):
     width: Annotated[StrictInt, Field(gt=0, le=65_536)]
     height: Annotated[StrictInt, Field(gt=0, le=65_536)]
     content_hash: Sha256
-    content_size: StrictInt | None = None
+    content_size: Number64 | None = None
     content_type: StrictStr | None = None
     encoding: StrictStr | None = None
     blob_path: StrictStr | None = None
@@ -107,7 +111,7 @@ class InputSummary(Record):
     """`derived.input.summary`: what the hands did in a stretch of time."""
 
     record_type: Literal["derived.input.summary"]
-    events: list[InputEvent] = []
+    events: list[InputEvent] = Field(default_factory=list)
 
 
 class UiaNode(Foreign):
@@ -126,18 +130,38 @@ class UiaSnapshot(Record):
     """`evidence.uia.snapshot`: the accessibility tree of the active window."""
 
     record_type: Literal["evidence.uia.snapshot"]
-    hwnd: StrictInt | None = None
+    hwnd: Number64 | None = None
     window: Window | None = None
-    focus_path: list[UiaNode] = []
-    context_peers: list[UiaNode] = []
-    operables: list[UiaNode] = []
+    focus_path: list[UiaNode] = Field(default_factory=list)
+    context_peers: list[UiaNode] = Field(default_factory=list)
+    operables: list[UiaNode] = Field(default_factory=list)
 
 
 class ActivitySignal(Foreign):
     """Is the user there: written by the sidecar 4 to 20 times a second `[gate-1]`."""
 
     ts_utc: StrictStr
-    idle_seconds: StrictInt | StrictFloat
+    idle_seconds: Seconds
     user_active: StrictBool
     source: StrictStr | None = None
     seq: StrictInt | None = None
+
+
+RecordModel = TypeVar("RecordModel", bound=Record)
+
+
+def parse_record(model: type[RecordModel], payload: str) -> tuple[RecordModel, list[str]]:
+    """Read a payload as a record of a kind, letting go of optional fields that are damaged `[meta-3]`.
+
+    Returns the record and the names of the fields that were left out. Raises ValueError when the payload is no JSON
+    object or a required field is missing or damaged; its text names fields, never their content.
+    """
+    try:
+        return model.model_validate_json(payload), []
+    except ValidationError as error:
+        damaged = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
+    required = {name for name, field in model.model_fields.items() if field.is_required()}
+    if not damaged or damaged & required:
+        raise ValueError(f"unusable fields: {', '.join(sorted(damaged & required)) or 'not a JSON object'}")
+    fields = {name: value for name, value in json.loads(payload).items() if name not in damaged}
+    return model.model_validate(fields), sorted(damaged)

@@ -32,6 +32,7 @@ class FrameFact(Contract):
     window_right: Int32 | None
     window_bottom: Int32 | None
     uia_record_id: str | None
+    uia_content_hash: str | None
     input_record_id: str | None
     idle_ms: int | None
     cursor_x: Int32 | None
@@ -113,7 +114,7 @@ class LineTrackFact(Contract):
     app: str | None
     window_title: str | None
     window_hwnd: int | None
-    in_active_window: bool
+    in_active_window: bool | None
 
 
 class StageOutcomeFact(Contract):

@@ -44,6 +44,11 @@ def utc_microseconds(moment: datetime) -> int:
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
+def from_utc_microseconds(microseconds: int) -> datetime:
+    """The moment that is so many microseconds after 1970-01-01 UTC."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+
+
 def utc_text(moment: datetime) -> str:
     """Write a moment as ISO-8601 UTC with milliseconds and `Z`; years before 1000 keep four digits."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -58,4 +63,3 @@ def parse_utc(text: str) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError as error:
         raise ValueError(f"a time outside years 1 to 9999 in UTC: {text!r}") from error
-

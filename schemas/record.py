@@ -50,9 +50,7 @@ class ModelRecord(Contract):
     row_hash: Sha256
 
 
-def record_id(
-    run_id: str, sample_id: str, modality: str, model_digest: str, prompt_hash: str, config_hash: str
-) -> str:
+def record_id(run_id: str, sample_id: str, modality: str, model_digest: str, prompt_hash: str, config_hash: str) -> str:
     """Name a record by what determines it: `{run_id}/derived.model.output/{modality}/{32 hex}`."""
     digest = canonical_sha256([sample_id, modality, model_digest, prompt_hash, config_hash])
     return f"{run_id}/{RECORD_TYPE}/{modality}/{digest[:32]}"
@@ -72,9 +70,9 @@ def row_hash(row: Mapping[str, Any]) -> str:
     Leaves out `row_hash`, `metrics` and `provenance.code_version`. A timestamp goes in as integer microseconds, a
     vector as its sha256, nested JSON columns as their text, `provenance` parsed. Raises NotCanonical.
     """
-    return sha256_hex(canonical_json({
-        key: _hashable(key, value) for key, value in row.items() if key not in ("row_hash", "metrics")
-    }))
+    return sha256_hex(
+        canonical_json({key: _hashable(key, value) for key, value in row.items() if key not in ("row_hash", "metrics")})
+    )
 
 
 def _hashable(key: str, value: Any) -> JsonValue:

@@ -15,6 +15,8 @@ IMAGE_SIZES_HEADER = "X-Image-Sizes"
 """`POST /v1/text`: the body is images one after the other, this header their sizes in bytes, comma-separated."""
 
 MAX_IMAGES_IN_REQUEST = 32
+MAX_REQUEST_BYTES = 64 << 20
+MAX_REPLY_BYTES = 64 << 20
 MAX_LINES_IN_FRAME = 5_000
 MAX_LINE_LENGTH = 4_000
 
@@ -22,9 +24,9 @@ Pixel = Annotated[int, Field(ge=0, le=65_536)]
 
 
 class TextLine(Contract):
-    """A line of text read from an image."""
+    """A line of text read from an image: NFC, without control characters; the box lies within the image."""
 
-    text: str = Field(max_length=MAX_LINE_LENGTH)
+    text: str = Field(min_length=1, max_length=MAX_LINE_LENGTH, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")
     bbox: tuple[Pixel, Pixel, Pixel, Pixel]
     score: int = Field(ge=0, le=10_000, description="confidence in 1/10,000")
 
@@ -48,7 +50,9 @@ class ReadFailed(Contract):
 class ReadTextReply(Contract):
     """One result for every image of the request, in its order."""
 
-    results: list[ReadText | ReadFailed] = Field(max_length=MAX_IMAGES_IN_REQUEST)
+    results: list[Annotated[ReadText | ReadFailed, Field(union_mode="left_to_right")]] = Field(
+        max_length=MAX_IMAGES_IN_REQUEST
+    )
 
 
 class ModelIdentity(Contract):

@@ -40,6 +40,7 @@ def _invocation(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
+    del version  # its callback has printed it
     context.obj = Invocation(data_root, as_json, list(overrides or []))
 
 

@@ -46,7 +46,7 @@ def publish(temporary: Path, target: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    os.rename(temporary, target)
+    temporary.rename(target)
     fsync_directory(target.parent)
 
 
@@ -70,7 +70,7 @@ def replace_bytes(target: Path, data: bytes) -> None:
 
 
 def remove_leftovers(directory: Path) -> int:
-    """Delete temporary files that a crash left in a directory; tells how many. Only the writer's lock holder may call."""
+    """Delete temporary files that a crash left in a directory; tells how many. For the holder of the lock only."""
     leftovers = list(directory.glob(f"{TEMPORARY_PREFIX}*"))
     for item in leftovers:
         item.unlink(missing_ok=True)
@@ -79,3 +79,45 @@ def remove_leftovers(directory: Path) -> int:
 
 def _write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
+
+
+class DirectorySync:
+    """Makes directories durable in one go: `make` and `entered` note what changed, `flush` syncs each once.
+
+    A directory seen for the first time brings the chain above it, up to `top`: an earlier process may have made it
+    and died before its entry was durable.
+    """
+
+    def __init__(self, top: Path) -> None:
+        self.top = top
+        self._seen: set[Path] = set()
+        self._pending: set[Path] = set()
+
+    def make(self, directory: Path) -> None:
+        """Create a directory below `top` with its parents. Raises OSError."""
+        if directory not in self._seen:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._note_chain(directory)
+
+    def entered(self, directory: Path) -> None:
+        """Note that a directory gained an entry."""
+        self._note_chain(directory)
+        self._pending.add(directory)
+
+    def flush(self) -> None:
+        """Make all noted directories durable. Raises OSError; then nothing that was noted can be relied on."""
+        pending, self._pending = self._pending, set()
+        try:
+            for directory in sorted(pending, key=str, reverse=True):
+                fsync_directory(directory)
+        except OSError:
+            self._seen.clear()
+            raise
+
+    def _note_chain(self, directory: Path) -> None:
+        while directory not in self._seen:
+            self._seen.add(directory)
+            self._pending.add(directory)
+            if directory == self.top:
+                return
+            directory = directory.parent

@@ -1,0 +1,113 @@
+"""`pipeline status`, `doctor`, `settings`: what an operator reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.cli.context import DataRootOption, JsonOption, SetOption, open_session
+from pipeline.errors import ExitCode
+from pipeline.settings import explain_settings
+
+_MARKS = {"ok": "ok     ", "warning": "WARNING", "failure": "FAILURE"}
+
+
+def add(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command(name="status")(status)
+    app.command(name="doctor")(doctor)
+    app.command(name="settings")(settings)
+
+
+def status(
+    context: typer.Context,
+    data_root: DataRootOption = None,
+    as_json: JsonOption = False,
+    overrides: SetOption = None,
+) -> None:
+    """Show backlog, stages, failures, gate, workers and disk."""
+    from pipeline.reports.status import report_status
+
+    session = open_session(context, data_root, as_json, overrides)
+    report = report_status(session.root, session.settings)
+    session.print(report, lambda console: _show_status(report, console))
+
+
+def doctor(
+    context: typer.Context,
+    data_root: DataRootOption = None,
+    as_json: JsonOption = False,
+    overrides: SetOption = None,
+) -> None:
+    """Check the DataRoot, the installation and the models; each finding with its remedy. Exits with 4 on a failure."""
+    from pipeline.reports.doctor import examine, to_json
+
+    session = open_session(context, data_root, as_json, overrides)
+    findings = examine(session.root, session.settings)
+    result = to_json(findings)
+
+    def show(console: Console) -> None:
+        for item in findings:
+            console.print(f"{_MARKS[item.level]}  {item.check}: {item.message}", markup=False)
+            if item.remedy:
+                console.print(f"         → {item.remedy}", markup=False)
+
+    session.print(result, show)
+    if not result["ok"]:
+        raise typer.Exit(ExitCode.CONTRACT_INVALID)
+
+
+def settings(
+    context: typer.Context,
+    data_root: DataRootOption = None,
+    as_json: JsonOption = False,
+    overrides: SetOption = None,
+) -> None:
+    """Show every setting, its value and where it came from (flag, environment, pipeline.toml, default)."""
+    session = open_session(context, data_root, as_json, overrides)
+    rows = explain_settings(session.root.settings_file, session.flags)
+
+    def show(console: Console) -> None:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for title in ("setting", "value", "from", "meaning"):
+            table.add_column(title, overflow="fold")
+        for name, value, source, meaning in rows:
+            table.add_row(name, str(value), source, meaning)
+        console.print(table, markup=False)
+
+    names = ("name", "value", "source", "help")
+    session.print({"settings": [dict(zip(names, row, strict=True)) for row in rows]}, show)
+
+
+def _show_status(report: dict[str, Any], console: Console) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("stage", "done", "pending", "failed", "parked", "time left"):
+        table.add_column(title, justify="left" if title == "stage" else "right")
+    for row in report["stages"]:
+        name = f"{row['stage']} (days)" if row["unit"] == "day" else row["stage"]
+        left = "" if row["eta_s"] is None else f"{row['eta_s']} s"
+        table.add_row(name, *(str(row[key]) for key in ("done", "pending", "failed", "parked")), left)
+    console.print(table)
+    for item in report["failures"]:
+        console.print(
+            f"{item['status']}: {item['count']} in {item['stage']}: {item['error_code']} (e.g. {item['example']})"
+        )
+    if report["unreadable_rows"]:
+        console.print(f"rows that name no usable time or run: {report['unreadable_rows']} (kept as they are)")
+    _show_surroundings(report, console)
+
+
+def _show_surroundings(report: dict[str, Any], console: Console) -> None:
+    gate, last, disk = report["gate"], report["last_run"], report["disk"]
+    console.print(f"gate: {'open' if gate['open'] else 'closed'}, {gate['reason']}")
+    for worker in report["workers"]:
+        console.print(f"worker {worker['kind']}: {worker['state']}")
+    if last["run_id"]:
+        console.print(
+            f"last run: {last['state']} ({last['started_utc']} to {last['ended_utc'] or 'now'}) {last['reason']}"
+        )
+    sizes = ", ".join(f"{name} {size / 1024**2:.1f} MiB" for name, size in disk.items())
+    console.print(f"disk: {sizes}")

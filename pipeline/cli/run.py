@@ -1,0 +1,105 @@
+"""`pipeline run`: Stage 2+ over what is pending."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from pipeline.cli.context import DataRootOption, JsonOption, SetOption, open_session
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipeline.runs.loop import RunReport
+
+
+class EngineName(StrEnum):
+    """Where stages run."""
+
+    AUTO = "auto"
+    LOCAL = "local"
+
+
+def add(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command(name="run")(run)
+
+
+def run(
+    context: typer.Context,
+    once: Annotated[bool, typer.Option("--once", help="One pass over what is pending (the default).")] = False,
+    until_done: Annotated[
+        bool, typer.Option("--until-done", help="Pass after pass, with retries, until nothing is pending.")
+    ] = False,
+    engine: Annotated[
+        EngineName, typer.Option("--engine", help="Where stages run; auto says what it chose.")
+    ] = EngineName.AUTO,
+    stages: Annotated[
+        list[str] | None, typer.Option("--stage", metavar="S", help="Only this stage; may repeat.")
+    ] = None,
+    reprocess: Annotated[
+        bool, typer.Option("--reprocess", help="Redo what another model, prompt or version had done.")
+    ] = False,
+    max_frames: Annotated[
+        int | None, typer.Option("--max-frames", metavar="N", min=1, help="Send at most N frames to models.")
+    ] = None,
+    assume_idle: Annotated[
+        bool,
+        typer.Option(
+            "--assume-idle-when-missing", help="Work without an activity signal; a stale or broken one still blocks."
+        ),
+    ] = False,
+    data_root: DataRootOption = None,
+    as_json: JsonOption = False,
+    overrides: SetOption = None,
+) -> None:
+    """Read what was captured and write facts, while the user is idle.
+
+    Exits with 2 when there is nothing to do, with 3 when the user is active.
+    """
+    from pipeline.engines.local import LocalEngine
+    from pipeline.gate import Gate
+    from pipeline.runs.loop import RunOptions, log
+    from pipeline.runs.loop import run as run_loop
+    from pipeline.runs.models import served_models
+    from pipeline.runs.progress import choose_progress
+
+    if once and until_done:
+        raise UsageError("--once and --until-done exclude each other")
+    session = open_session(context, data_root, as_json, overrides)
+    settings, root = session.settings, session.root
+    gate = Gate(
+        root.activity_signal, max_age_s=settings.signal_max_age_s, min_idle_s=settings.min_idle_s,
+        assume_idle_when_missing=assume_idle,
+    )  # fmt: skip
+    if assume_idle:
+        log.info("idleness is assumed where there is no activity signal, as asked for")
+    log.info("engine: local%s", " (chosen by auto)" if engine is EngineName.AUTO else "")
+    options = RunOptions(until_done, tuple(stages or ()), reprocess, max_frames)
+    report = run_loop(
+        root, settings, options, LocalEngine(root), gate, served_models(root, settings, gate), choose_progress()
+    )
+    if report.parked:
+        sys.stderr.write(f"warning: {report.parked} samples could not be processed; see: pipeline status\n")
+    session.print(_as_json(report), lambda console: _show(report, console))
+
+
+def _as_json(report: RunReport) -> dict[str, Any]:
+    return {
+        "run_id": report.run_id,
+        "engine": report.engine,
+        "samples": {stage: dict(counts) for stage, counts in report.samples.items()},
+        "days": dict(report.days),
+        "elapsed_s": round(report.elapsed_s, 3),
+    }
+
+
+def _show(report: RunReport, console: Console) -> None:
+    for stage, counts in report.samples.items():
+        console.print(f"{stage:<16} {', '.join(f'{number} {status}' for status, number in sorted(counts.items()))}")
+    for stage, days in report.days.items():
+        console.print(f"{stage:<16} {days} day{'s' if days != 1 else ''} built")
+    console.print(f"{report.elapsed_s:.1f} s; look around with: pipeline sql, pipeline status")

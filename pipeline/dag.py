@@ -1,0 +1,93 @@
+"""The stages, their order and their fingerprints. Pure: nothing here reads or writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version as package_version
+from typing import Any, Literal
+
+from pipeline.errors import UsageError
+from pipeline.stages.find_text_lines import find_text_lines
+from pipeline.stages.list_frames import list_frames
+from pipeline.stages.list_windows import list_windows
+from pipeline.stages.track_lines import track_lines
+from pipeline.stages.visit_urls import visit_urls
+from schemas.arrow import table_schema
+from schemas.canonical import canonical_sha256
+from schemas.evidence import FRAME, WINDOW
+from schemas.serving import ModelIdentity
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage: what it works on, which table it fills, what it stands on.
+
+    A `sample` stage takes single pieces of evidence of one record type, in any order. A `day` stage builds a whole
+    (run, day) again when anything of it changed: its `sources` are stages, or `evidence`.
+    """
+
+    name: str
+    version: int
+    scope: Literal["sample", "day"]
+    table: str
+    function: Callable[..., Any]
+    record_type: str = ""
+    sources: tuple[str, ...] = ()
+    model: str = ""
+    hour_column: str = ""
+    seconds_each: float = 0.0005
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def config_hash(self) -> str:
+        """Hash of the stage, its version, its parameters and the stages it stands on."""
+        return canonical_sha256([
+            self.name, self.version, dict(self.parameters),
+            [stage(name).config_hash for name in self.sources if name != "evidence"],
+        ])  # fmt: skip
+
+    def fingerprint(self, model: ModelIdentity | None = None) -> str:
+        """Hash of all that decides what the stage makes of an input: configuration, table schema, model.
+
+        A day stage gets the model's doing through its inputs, so it needs no model here.
+        """
+        return canonical_sha256({
+            "config_hash": self.config_hash,
+            "schema": table_schema(self.table).to_string(),
+            "model_digest": model.model_digest if model else "",
+        })  # fmt: skip
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage("list_frames", 1, "sample", "frames", list_frames, record_type=FRAME),
+    Stage("list_windows", 1, "sample", "windows", list_windows, record_type=WINDOW),
+    Stage(
+        "visit_urls", 1, "day", "url_visits", visit_urls,
+        sources=("evidence", "list_frames", "list_windows"), hour_column="first_seen_utc",
+        parameters={"public_suffixes": package_version("publicsuffixlist")},
+    ),
+    Stage(
+        "find_text_lines", 1, "sample", "records", find_text_lines,
+        record_type=FRAME, model="ocr", seconds_each=2.0,
+    ),
+    Stage(
+        "track_lines", 1, "day", "line_tracks", track_lines,
+        sources=("list_frames", "find_text_lines"), hour_column="first_seen_utc",
+    ),
+)  # fmt: skip
+"""All stages, each after those it stands on."""
+
+
+def stage(name: str) -> Stage:
+    """Find a stage by its name. Raises UsageError."""
+    for item in STAGES:
+        if item.name == name:
+            return item
+    raise UsageError(f"no stage {name!r}", remedy=f"the stages are: {', '.join(item.name for item in STAGES)}")
+
+
+def select(names: Iterable[str]) -> tuple[Stage, ...]:
+    """The named stages in the order of the DAG; all of them when none is named. Raises UsageError."""
+    wanted = {stage(name).name for name in names}
+    return tuple(item for item in STAGES if not wanted or item.name in wanted)

@@ -1,0 +1,1 @@
+"""Run a stage over shards: same interface, same rows, wherever it runs."""

@@ -1,0 +1,66 @@
+"""What a day stage reads for a (run, day), and the work on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.dag import Stage
+from pipeline.stages.batch import SampleInput
+from pipeline.stages.track_lines import FRAME_COLUMNS, RECORD_COLUMNS
+from pipeline.stores.catalog import Catalog
+from pipeline.stores.evidence import EvidenceStore
+from pipeline.stores.facts import FactsStore
+from schemas.evidence import INPUT
+from schemas.fields import parse_utc
+
+Inputs = tuple[Any, ...]
+
+
+def build_day(
+    stage: Stage, run_id: str, day: str, facts: FactsStore, evidence: EvidenceStore, catalog: Catalog
+) -> tuple[pa.Table, pa.Array]:
+    """Run a day stage over a (run, day). Returns its rows and, for each, the hour (`HH`) whose file it goes into."""
+    rows = stage.function(*_INPUTS[stage.name](run_id, day, facts, evidence, catalog))
+    return rows, pc.strftime(rows[stage.hour_column], format="%H").combine_chunks()
+
+
+def _visit_inputs(run_id: str, day: str, facts: FactsStore, evidence: EvidenceStore, _: Catalog) -> Inputs:
+    frames = facts.read_day("frames", run_id, day, "list_frames")
+    windows = facts.read_day("windows", run_id, day, "list_windows")
+    wanted = frames["uia_record_id"].drop_null().unique().to_pylist()
+    snapshots = {name: row.payload for name, row in evidence.rows(wanted).items()}
+    return frames, windows, snapshots, _inputs_of_day(run_id, day, evidence)
+
+
+def _inputs_of_day(run_id: str, day: str, evidence: EvidenceStore) -> list[SampleInput]:
+    first = date.fromisoformat(day)
+    found = []
+    for row in evidence.rows_between(INPUT, run_id, first.isoformat(), _day_after(first)):
+        try:
+            moment = parse_utc(row.ts_utc or "")
+        except ValueError:
+            continue
+        found.append(SampleInput(row.record_id, run_id, moment, row.payload))
+    return found
+
+
+def _day_after(day: date) -> str:
+    return (day + timedelta(days=1)).isoformat() if day < date.max else "9999-12-32"
+
+
+def _track_inputs(run_id: str, day: str, facts: FactsStore, _: EvidenceStore, catalog: Catalog) -> Inputs:
+    frames = facts.read_day("frames", run_id, day, "list_frames", FRAME_COLUMNS)
+    records = facts.read_day("records", run_id, day, "find_text_lines", RECORD_COLUMNS)
+    current = pa.array(sorted(catalog.outputs_of_day("find_text_lines", run_id, day)), pa.string())
+    return frames, records.filter(pc.is_in(records["record_id"], value_set=current))
+
+
+_INPUTS: dict[str, Callable[[str, str, FactsStore, EvidenceStore, Catalog], Inputs]] = {
+    "visit_urls": _visit_inputs,
+    "track_lines": _track_inputs,
+}

@@ -1,0 +1,27 @@
+"""The local engine: shards one after the other, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from pipeline.dag import Stage
+from pipeline.dataroot import DataRoot
+from pipeline.engines.shards import Shard, ShardResult, TextModel, work_shard
+from pipeline.stores.evidence import EvidenceStore
+
+
+class LocalEngine:
+    """Runs shards in order; a model's requests within a shard run side by side."""
+
+    name = "local"
+
+    def __init__(self, root: DataRoot) -> None:
+        self._root = root
+
+    def run(
+        self, stage: Stage, shards: Iterable[Shard], model: TextModel | None, code_version: str
+    ) -> Iterator[ShardResult]:
+        """Yield the result of each shard as it is finished; the next one starts when it is asked for."""
+        with EvidenceStore(self._root) as evidence:
+            for shard in shards:
+                yield work_shard(stage, shard, evidence, model, code_version)

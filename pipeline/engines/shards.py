@@ -1,0 +1,120 @@
+"""The unit of commit, and the work on one of it: the same function for every engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.clients import ServerGone
+from pipeline.dag import Stage
+from pipeline.stages.batch import Batch, SampleInput, SampleResult
+from pipeline.stages.find_text_lines import Making
+from pipeline.stores.catalog import Sample
+from pipeline.stores.evidence import EvidenceStore
+from schemas.arrow import table_schema
+from schemas.evidence import Frame, parse_record
+from schemas.fields import from_utc_microseconds
+from schemas.serving import FrameRef, ModelIdentity, ReadText, SampleFailure, TextReader
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Pending samples of one stage and one hour, in capture order."""
+
+    run_id: str
+    day: str
+    hour: str
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardResult:
+    """What came of a shard: results of the samples that were finished, how long it took, whether the server died."""
+
+    shard: Shard
+    batch: Batch
+    elapsed_s: float
+    server_gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TextModel:
+    """A text model that is ready: who it is, and how to have it read frames."""
+
+    identity: ModelIdentity
+    read: TextReader
+
+
+class Engine(Protocol):
+    """Runs a sample stage over shards and yields their results in any order; writes nothing."""
+
+    name: str
+
+    def run(
+        self, stage: Stage, shards: Iterable[Shard], model: TextModel | None, code_version: str
+    ) -> Iterator[ShardResult]: ...
+
+
+def work_shard(
+    stage: Stage, shard: Shard, evidence: EvidenceStore, model: TextModel | None, code_version: str
+) -> ShardResult:
+    """Run a sample stage over one shard. Samples whose row is gone or unusable come back as failures."""
+    started = time.monotonic()
+    rows = evidence.rows(sample.sample_id for sample in shard.samples)
+    found = [
+        SampleInput(s.sample_id, s.run_id, from_utc_microseconds(s.ts_us), rows[s.sample_id].payload)
+        for s in shard.samples if s.sample_id in rows
+    ]  # fmt: skip
+    missing = [
+        SampleResult(s.sample_id, failure=SampleFailure("evidence_missing", "the row is no longer there", True))
+        for s in shard.samples if s.sample_id not in rows
+    ]  # fmt: skip
+    gone = False
+    if model is None:
+        batch = stage.function(found)
+    else:
+        frames, unusable = _frame_refs(found, evidence)
+        missing += unusable
+        guard = _Guard(model.read)
+        making = Making(stage.name, stage.version, stage.config_hash, model.identity, code_version)
+        batch = stage.function(frames, guard, making) if frames else _nothing(stage)
+        gone = guard.server_gone
+    return ShardResult(shard, Batch(batch.rows, batch.results + missing), time.monotonic() - started, gone)
+
+
+class _Guard:
+    """A reader that turns the death of its server into failures of what was in flight: what is finished is kept."""
+
+    def __init__(self, read: TextReader) -> None:
+        self._read = read
+        self.server_gone = False
+
+    def __call__(self, frames: Sequence[FrameRef]) -> Iterator[tuple[int, ReadText | SampleFailure]]:
+        try:
+            yield from self._read(frames)
+        except ServerGone as error:
+            self.server_gone = True
+            for index in error.in_flight:
+                yield index, SampleFailure("server_gone", "the model server died while it had this frame", True)
+
+
+def _frame_refs(samples: Iterable[SampleInput], evidence: EvidenceStore) -> tuple[list[FrameRef], list[SampleResult]]:
+    frames, unusable = [], []
+    for sample in samples:
+        try:
+            frame, _ = parse_record(Frame, sample.payload)
+        except ValueError as error:
+            failure = SampleFailure("row_incomplete", str(error), False)
+            unusable.append(SampleResult(sample.sample_id, failure=failure))
+            continue
+        where = evidence.locate_blob(sample.run_id, sample.sample_id, frame.record_type, sample.ts_utc, frame.blob_path)
+        frames.append(FrameRef(
+            sample.sample_id, sample.run_id, sample.ts_utc, frame.width, frame.height, frame.content_hash, where
+        ))  # fmt: skip
+    return frames, unusable
+
+
+def _nothing(stage: Stage) -> Batch:
+    return Batch(table_schema(stage.table).empty_table(), [])

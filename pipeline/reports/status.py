@@ -1,0 +1,101 @@
+"""How far things are: backlog by stage, failures, gate, workers, disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from pipeline.dag import STAGES, Stage
+from pipeline.dataroot import DataRoot
+from pipeline.gate import Gate
+from pipeline.runs.manifest import read_manifest
+from pipeline.runs.servers import server_status
+from pipeline.settings import Settings
+from pipeline.stores.catalog import DONE, FAILED, PARKED, Catalog, count_outcomes
+from pipeline.stores.evidence import EvidenceStore
+
+
+def report_status(root: DataRoot, settings: Settings) -> dict[str, Any]:
+    """Gather what an operator wants to know, reading only. Raises ContractInvalid."""
+    with ExitStack() as stack:
+        evidence = stack.enter_context(EvidenceStore(root.require()))
+        catalog = stack.enter_context(Catalog(root, read_only=True)) if root.catalog_db.exists() else None
+        last_run = _last_run(root)
+        verdict = Gate(root.activity_signal, max_age_s=settings.signal_max_age_s, min_idle_s=settings.min_idle_s).ask()
+        return {
+            "data_root": str(root),
+            "stages": [_stage(item, evidence, catalog, last_run) for item in STAGES],
+            "failures": _failures(catalog),
+            "unreadable_rows": _unreadable(catalog),
+            "gate": {"open": verdict.open, "reason": verdict.reason},
+            "workers": server_status(root),
+            "last_run": {
+                name: last_run.get(name) for name in ("run_id", "state", "reason", "started_utc", "ended_utc")
+            },
+            "disk": _disk(root),
+        }
+
+
+def _stage(stage: Stage, evidence: EvidenceStore, catalog: Catalog | None, last_run: dict[str, Any]) -> dict[str, Any]:
+    counts = count_outcomes(catalog) if catalog else {}
+    done, failed, parked = (counts.get((stage.name, status), 0) for status in (DONE, FAILED, PARKED))
+    if stage.scope == "day":
+        built, pending = _days(stage, catalog)
+        return {"stage": stage.name, "unit": "day", "done": built, "pending": pending, "failed": 0, "parked": 0,
+                "eta_s": None}  # fmt: skip
+    total = evidence.count([stage.record_type])
+    pending = max(0, total - done - parked - _unreadable(catalog, stage.record_type))
+    entry = last_run.get("stages", {}).get(stage.name, {})
+    worked = sum(entry.get("counts", {}).values())
+    eta_s = round(pending * entry["elapsed_ms"] / worked / 1000) if worked and pending else None
+    return {"stage": stage.name, "unit": "sample", "done": done, "pending": pending, "failed": failed,
+            "parked": parked, "eta_s": eta_s}  # fmt: skip
+
+
+def _days(stage: Stage, catalog: Catalog | None) -> tuple[int, int]:
+    if catalog is None:
+        return 0, 0
+    query = "SELECT count(*) FROM day_outcomes WHERE stage = ? AND fingerprint = ?"
+    built = catalog.connection.execute(query, (stage.name, stage.fingerprint())).fetchone()[0]
+    pending = len(catalog.pending_days(stage.name, stage.sources, stage.fingerprint()))
+    return max(0, built - pending), pending
+
+
+def _failures(catalog: Catalog | None) -> list[dict[str, Any]]:
+    if catalog is None:
+        return []
+    query = (
+        "SELECT stage, status, error_code, count(*), min(sample_id) FROM outcomes WHERE status <> 'done'"
+        " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+    )
+    names = ("stage", "status", "error_code", "count", "example")
+    return [dict(zip(names, row, strict=True)) for row in catalog.connection.execute(query)]
+
+
+def _unreadable(catalog: Catalog | None, record_type: str | None = None) -> int:
+    if catalog is None:
+        return 0
+    query = "SELECT count(*) FROM unreadable WHERE ? IS NULL OR record_type = ?"
+    return int(catalog.connection.execute(query, (record_type, record_type)).fetchone()[0])
+
+
+def _last_run(root: DataRoot) -> dict[str, Any]:
+    manifests = sorted(root.manifests.glob("run-*.json"))
+    return read_manifest(manifests[-1]) if manifests else {}
+
+
+def _disk(root: DataRoot) -> dict[str, int]:
+    sizes: Counter[str] = Counter()
+    for part in (root.media, root.handoffs, root.derived):
+        sizes[part.name] = sum(_size(path) for path in part.rglob("*")) if part.is_dir() else 0
+    return {**sizes, "free": shutil.disk_usage(root.path).free}
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size if path.is_file() and not path.is_symlink() else 0
+    except OSError:
+        return 0

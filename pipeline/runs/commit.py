@@ -1,0 +1,69 @@
+"""The one writer: fact file first, then the catalog row, then what `stage_outcomes` shows of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from pipeline.dag import Stage
+from pipeline.engines.shards import ShardResult
+from pipeline.settings import Settings
+from pipeline.stages.batch import SampleResult
+from pipeline.stores.catalog import DONE, FAILED, PARKED, Catalog, Outcome, Sample
+from pipeline.stores.facts import FactsStore
+from schemas.arrow import table_schema
+
+OUTCOMES_PRODUCER = "catalog"
+
+
+def commit_shard(
+    stage: Stage, result: ShardResult, fingerprint: str, catalog: Catalog, facts: FactsStore, settings: Settings,
+    now_us: int,
+) -> Counter[str]:  # fmt: skip
+    """Keep what came of a shard; counts its samples by status. A crash in between leaves work that is done again."""
+    shard = result.shard
+    if result.batch.rows.num_rows:
+        facts.merge(stage.table, shard.run_id, shard.day, shard.hour, stage.name, result.batch.rows)
+    outcomes = _outcomes(stage, result, fingerprint, catalog, settings, now_us)
+    with catalog.transaction():
+        catalog.record_outcomes(stage.name, outcomes)
+    project_outcomes(catalog, facts)
+    return Counter(outcome.status for outcome in outcomes)
+
+
+def project_outcomes(catalog: Catalog, facts: FactsStore) -> None:
+    """Bring `stage_outcomes` up to the catalog, hour by hour."""
+    hours = catalog.unprojected_hours()
+    for run_id, day, hour in hours:
+        columns = list(zip(*catalog.outcomes_of_hour(run_id, day, hour), strict=True))
+        schema = table_schema("stage_outcomes")
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+        facts.replace("stage_outcomes", run_id, day, hour, OUTCOMES_PRODUCER, pa.table(arrays, schema=schema))
+    if hours:
+        with catalog.transaction():
+            catalog.projected(hours)
+
+
+def _outcomes(
+    stage: Stage, result: ShardResult, fingerprint: str, catalog: Catalog, settings: Settings, now_us: int
+) -> Sequence[Outcome]:
+    samples = {sample.sample_id: sample for sample in result.shard.samples}
+    failed = [item.sample_id for item in result.batch.results if item.failure]
+    before = catalog.attempts(stage.name, failed, fingerprint)
+    return [
+        _outcome(samples[item.sample_id], item, fingerprint, before.get(item.sample_id, 0) + 1, settings, now_us)
+        for item in result.batch.results
+    ]
+
+
+def _outcome(
+    sample: Sample, result: SampleResult, fingerprint: str, attempts: int, settings: Settings, now_us: int
+) -> Outcome:
+    failure = result.failure
+    if failure is None:
+        return Outcome(sample, DONE, fingerprint, output_id=result.output_id, output_hash=result.output_hash)
+    status = FAILED if failure.retryable and attempts < settings.max_attempts else PARKED
+    wait_us = int(settings.retry_backoff_s * 1_000_000) << (attempts - 1)
+    return Outcome(sample, status, fingerprint, failure.code, failure.message, attempts, now_us + wait_us)

@@ -1,0 +1,90 @@
+"""Find evidence that the catalog does not know yet."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+import orjson
+
+from pipeline.dataroot import partition_value
+from pipeline.stores.catalog import Catalog, Sample
+from pipeline.stores.evidence import EvidenceRow, EvidenceStore
+from schemas.evidence import FRAME, INPUT, UIA_SNAPSHOT, WINDOW
+from schemas.fields import parse_utc, utc_microseconds
+
+RECORD_TYPES = (FRAME, WINDOW, INPUT, UIA_SNAPSHOT)
+_SAMPLES = frozenset({FRAME, WINDOW})
+_BATCH = 5_000
+_LONGEST_PARTITION_VALUE = 200
+
+
+def discover(evidence: EvidenceStore, catalog: Catalog) -> int:
+    """Register new evidence with the catalog; returns how many rows were looked at.
+
+    Reads on from the last rowid; when the number of rows does not add up (a store was rebuilt), reads all again.
+    """
+    total = evidence.count(RECORD_TYPES)
+    known, rowid = (int(catalog.mark(name) or 0) for name in ("evidence_rows", "evidence_rowid"))
+    seen = _scan(evidence, catalog, rowid)
+    if known + seen != total and rowid:
+        seen = _scan(evidence, catalog, 0)
+    if seen:
+        with catalog.transaction():
+            catalog.set_mark("evidence_rows", str(total))
+    return seen
+
+
+def _scan(evidence: EvidenceStore, catalog: Catalog, after_rowid: int) -> int:
+    rows = evidence.scan(RECORD_TYPES, after_rowid)
+    seen = 0
+    while batch := list(islice(rows, _BATCH)):
+        seen += len(batch)
+        with catalog.transaction():
+            _register(batch, catalog)
+            catalog.set_mark("evidence_rowid", str(batch[-1].rowid))
+    return seen
+
+
+def _register(rows: list[EvidenceRow], catalog: Catalog) -> None:
+    samples, days, unreadable = [], set(), []
+    for row in rows:
+        try:
+            sample = _sample(row)
+        except ValueError as error:
+            unreadable.append((row.record_id, row.record_type or "", str(error)))
+            continue
+        days.add((sample.run_id, sample.day))
+        if sample.record_type in _SAMPLES:
+            samples.append(sample)
+    catalog.add_samples(samples)
+    catalog.evidence_changed(days)
+    catalog.add_unreadable(unreadable)
+
+
+def _sample(row: EvidenceRow) -> Sample:
+    """Read when and in which run evidence was captured. Raises ValueError with a reason that quotes no content."""
+    payload = _payload(row)
+    run_id, text = payload.get("run_id"), payload.get("ts_utc") or payload.get("end_ts_utc")
+    if not isinstance(run_id, str) or not row.record_id.startswith(f"{run_id}/"):
+        raise ValueError("its id does not begin with its run_id")
+    if len(partition_value(run_id)) > _LONGEST_PARTITION_VALUE:
+        raise ValueError("its run_id is too long for a directory name")
+    try:
+        moment = parse_utc(text if isinstance(text, str) else "")
+    except ValueError as error:
+        raise ValueError("it has no usable ts_utc") from error
+    return Sample(
+        row.record_id, row.record_type or "", run_id, utc_microseconds(moment),
+        moment.date().isoformat(), f"{moment.hour:02d}",
+    )  # fmt: skip
+
+
+def _payload(row: EvidenceRow) -> dict[str, Any]:
+    try:
+        payload = orjson.loads(row.payload)
+    except orjson.JSONDecodeError as error:
+        raise ValueError("its payload is no JSON") from error
+    if not isinstance(payload, dict):
+        raise ValueError("its payload is no JSON object")
+    return payload

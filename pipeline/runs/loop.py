@@ -1,0 +1,255 @@
+"""The run loop: stage by stage over what is pending, until nothing is or the gate closes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from pipeline import __version__
+from pipeline.dag import Stage, select
+from pipeline.dataroot import DataRoot
+from pipeline.engines.days import build_day
+from pipeline.engines.shards import Engine, Shard, TextModel
+from pipeline.errors import Blocked, NothingToDo, PipelineError, Unavailable
+from pipeline.gate import Gate
+from pipeline.runs.commit import commit_shard, project_outcomes
+from pipeline.runs.discover import discover
+from pipeline.runs.manifest import BLOCKED, COMPLETED, FAILED, RunManifest, note_crashes
+from pipeline.runs.progress import ProgressReport
+from pipeline.runs.sizing import ShardSizer, cut_shards
+from pipeline.settings import Settings
+from pipeline.stores.catalog import PARKED, Catalog
+from pipeline.stores.evidence import EvidenceStore
+from pipeline.stores.facts import FactsStore
+from pipeline.stores.lock import hold_lock
+
+MAX_SERVER_DEATHS = 5
+"""How often a run starts a model server again that died, before it gives up."""
+
+log = logging.getLogger("pipeline")
+
+ModelSource = Callable[[str], TextModel]
+"""Gets a model ready by its kind: starts or adopts its server. Raises Unavailable."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run is asked to do."""
+
+    until_done: bool = False
+    stages: tuple[str, ...] = ()
+    reprocess: bool = False
+    max_frames: int | None = None
+
+
+@dataclass
+class RunReport:
+    """What a run did: samples by stage and status, days built, and how long it took."""
+
+    run_id: str
+    engine: str
+    samples: dict[str, Counter[str]] = field(default_factory=dict)
+    days: Counter[str] = field(default_factory=Counter)
+    elapsed_s: float = 0.0
+
+    @property
+    def worked(self) -> bool:
+        """Whether anything was done."""
+        return any(self.samples.values()) or bool(self.days)
+
+    @property
+    def parked(self) -> int:
+        """How many samples were given up."""
+        return sum(counts[PARKED] for counts in self.samples.values())
+
+
+def run(
+    root: DataRoot, settings: Settings, options: RunOptions, engine: Engine, gate: Gate, models: ModelSource,
+    progress: ProgressReport,
+) -> RunReport:  # fmt: skip
+    """Work on what is pending; returns what was done.
+
+    Raises NothingToDo, Blocked when the gate is or gets closed (what was finished is kept), Busy, Unavailable,
+    ContractInvalid.
+    """
+    root.require_writable()
+    with ExitStack() as stack:
+        stack.enter_context(hold_lock(root.run_lock, "run"))
+        evidence = stack.enter_context(EvidenceStore(root))
+        catalog = stack.enter_context(Catalog(root))
+        for run_id in note_crashes(root):
+            log.warning("%s had ended without a word; what it had not finished is done now", run_id)
+        manifest = RunManifest(root, settings, _describe(options, engine))
+        loop = _Loop(root, settings, options, engine, gate, models, progress, evidence, catalog, manifest)
+        with progress, _ending(manifest):
+            return loop.run()
+
+
+class _ending:  # noqa: N801 reads as a statement
+    """Writes into the manifest how the run ended."""
+
+    def __init__(self, manifest: RunManifest) -> None:
+        self._manifest = manifest
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if error is None or isinstance(error, NothingToDo):
+            self._manifest.end(COMPLETED, "" if error is None else "nothing to do")
+        elif isinstance(error, Blocked):
+            self._manifest.end(BLOCKED, error.message)
+        else:
+            self._manifest.end(FAILED, error.message if isinstance(error, PipelineError) else type(error).__name__)
+
+
+@dataclass
+class _Loop:
+    root: DataRoot
+    settings: Settings
+    options: RunOptions
+    engine: Engine
+    gate: Gate
+    models: ModelSource
+    progress: ProgressReport
+    evidence: EvidenceStore
+    catalog: Catalog
+    manifest: RunManifest
+
+    def __post_init__(self) -> None:
+        self.facts = FactsStore(self.root)
+        self.report = RunReport(self.manifest.run_id, self.engine.name)
+        self.stages = select(self.options.stages)
+        self.reprocessed: set[str] = set()
+        self.frames_left = self.options.max_frames
+        self.server_deaths = 0
+
+    def run(self) -> RunReport:
+        started = time.monotonic()
+        project_outcomes(self.catalog, self.facts)
+        discover(self.evidence, self.catalog)
+        while self._pass() and self.options.until_done:
+            discover(self.evidence, self.catalog)
+        self.report.elapsed_s = time.monotonic() - started
+        if not self.report.worked:
+            raise NothingToDo("nothing to do: everything captured so far has been processed")
+        return self.report
+
+    def _pass(self) -> bool:
+        """Go once over all stages. Tells whether another pass may find work: something was done, or can be retried."""
+        worked = False
+        for stage in self.stages:
+            started, before = time.monotonic(), Counter(self.report.samples.get(stage.name, ()))
+            did = self._samples(stage) if stage.scope == "sample" else self._days(stage)
+            worked = worked or did
+            counts = Counter(self.report.samples.get(stage.name, ()))
+            counts.subtract(before)
+            if did:
+                self.manifest.stage(stage.name, stage.fingerprint(), dict(+counts), time.monotonic() - started)
+        return worked or (self.options.until_done and self._wait_for_retry())
+
+    def _samples(self, stage: Stage) -> bool:
+        fingerprint, model = None if stage.model else stage.fingerprint(), None
+        redo = stage.model and self.options.reprocess and stage.name not in self.reprocessed
+        pending = self.catalog.pending(stage.name, stage.record_type, fingerprint, _now_us())
+        if stage.model and (pending or redo):
+            self._require_idle()
+            model = self.models(stage.model)
+            self.manifest.content["models"][stage.model] = model.identity.model_dump()
+            fingerprint = stage.fingerprint(model.identity)
+            if redo:
+                pending = self.catalog.pending(stage.name, stage.record_type, fingerprint, _now_us())
+                self.reprocessed.add(stage.name)
+        if stage.model and self.frames_left is not None:
+            pending = pending[: self.frames_left]
+            self.frames_left -= len(pending)
+        if not pending or fingerprint is None:
+            return False
+        self._require_idle()
+        self.progress.start(stage.name, len(pending))
+        sizer = ShardSizer(stage, self.settings.shard_frames, self.settings.shard_seconds)
+        self._work(stage, cut_shards(pending, sizer.size), sizer, fingerprint, model)
+        return True
+
+    def _work(
+        self, stage: Stage, shards: Iterator[Shard], sizer: ShardSizer, fingerprint: str, model: TextModel | None
+    ) -> None:
+        for result in self.engine.run(stage, self._while_idle(shards), model, __version__):
+            counts = commit_shard(
+                stage, result, fingerprint, self.catalog, self.facts, self.settings, _now_us()
+            )  # fmt: skip
+            self.report.samples.setdefault(stage.name, Counter()).update(counts)
+            sizer.measured(len(result.batch.results), result.elapsed_s)
+            self.progress.advance(counts.total())
+            if counts.total() < len(result.shard.samples):
+                self._require_idle()
+            if result.server_gone:
+                self._server_died(stage)
+                return
+
+    def _while_idle(self, shards: Iterator[Shard]) -> Iterator[Shard]:
+        for shard in shards:
+            self._require_idle()
+            yield shard
+
+    def _days(self, stage: Stage) -> bool:
+        fingerprint = stage.fingerprint()
+        pending = self.catalog.pending_days(stage.name, stage.sources, fingerprint)
+        if not pending:
+            return False
+        self.progress.start(stage.name, len(pending))
+        for run_id, day, inputs in pending:
+            self._require_idle()
+            rows, hours = build_day(stage, run_id, day, self.facts, self.evidence, self.catalog)
+            self.facts.replace_day(stage.table, run_id, day, stage.name, rows, hours)
+            with self.catalog.transaction():
+                self.catalog.record_day(stage.name, run_id, day, fingerprint, inputs, rows.num_rows)
+            self.report.days[stage.name] += 1
+            self.progress.advance(1)
+        return True
+
+    def _require_idle(self) -> None:
+        verdict = self.gate.ask()
+        if not verdict.open:
+            raise Blocked(
+                f"stopped: {verdict.reason}",
+                remedy="it goes on when run again while the user is idle; --assume-idle-when-missing helps only where"
+                " there is no signal at all",
+            )
+
+    def _server_died(self, stage: Stage) -> None:
+        self.server_deaths += 1
+        log.warning("the %s server died; it is started again", stage.model)
+        if self.server_deaths > MAX_SERVER_DEATHS:
+            raise Unavailable(
+                f"the {stage.model} server died {self.server_deaths} times",
+                remedy=f"read {self.root.logs / (stage.model + '.log')}; pipeline doctor says more",
+            )
+
+    def _wait_for_retry(self) -> bool:
+        """Sleep until a failed sample may be tried again; False when there is none."""
+        due_us = self.catalog.next_retry_us([stage.name for stage in self.stages])
+        if due_us is None or self.frames_left == 0:
+            return False
+        while (left_s := (due_us - _now_us()) / 1e6) > 0:
+            time.sleep(min(left_s, 0.5))
+            self._require_idle()
+        return True
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
+
+
+def _describe(options: RunOptions, engine: Engine) -> dict[str, object]:
+    return {
+        "engine": engine.name,
+        "until_done": options.until_done,
+        "stages": list(options.stages),
+        "reprocess": options.reprocess,
+        "max_frames": options.max_frames,
+    }

@@ -1,0 +1,103 @@
+"""The run manifest: what a run was made of, when it began, how it ended. `derived/manifests/run-<ULID>.json`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psutil
+
+from pipeline import __version__
+from pipeline.dataroot import DataRoot
+from pipeline.settings import Settings
+from pipeline.stores.atomic import make_directories, replace_bytes
+from schemas.canonical import canonical_sha256
+from schemas.fields import utc_text
+
+_REQUIREMENT_NAME = re.compile(r"^[A-Za-z0-9._-]+")
+
+RUNNING, COMPLETED, BLOCKED, FAILED, CRASHED = "running", "completed", "blocked", "failed", "crashed"
+
+
+class RunManifest:
+    """Written when a run starts and again when it ends. Only the holder of the run lock may write."""
+
+    def __init__(self, root: DataRoot, settings: Settings, options: dict[str, Any]) -> None:
+        from ulid import ULID
+
+        self.run_id = f"run_{ULID()}"
+        self._path = root.manifests / f"run-{self.run_id.removeprefix('run_')}.json"
+        self.content: dict[str, Any] = {
+            "schema_version": 1,
+            "run_id": self.run_id,
+            "state": RUNNING,
+            "started_utc": utc_text(datetime.now(UTC)),
+            "ended_utc": None,
+            "pid": os.getpid(),
+            "pipeline_version": __version__,
+            "python": platform.python_version(),
+            "machine": {"system": platform.platform(), "cpus": os.cpu_count(), "memory": psutil.virtual_memory().total},
+            "settings": settings.model_dump(),
+            "options": options,
+            "packages": _packages(),
+            "models": {},
+            "stages": {},
+        }
+        self.content["packages_sha256"] = canonical_sha256(self.content["packages"])
+        make_directories(root.manifests)
+        self._write()
+
+    def stage(self, name: str, fingerprint: str, counts: dict[str, int], elapsed_s: float) -> None:
+        """Note what a stage did in one pass; the counts of several passes add up."""
+        entry = self.content["stages"].setdefault(name, {"counts": {}, "elapsed_ms": 0})
+        entry["fingerprint"] = fingerprint
+        entry["elapsed_ms"] += round(elapsed_s * 1000)
+        for status, number in counts.items():
+            entry["counts"][status] = entry["counts"].get(status, 0) + number
+
+    def end(self, state: str, reason: str = "") -> None:
+        """Write how the run ended."""
+        self.content.update(state=state, reason=reason, ended_utc=utc_text(datetime.now(UTC)))
+        self._write()
+
+    def _write(self) -> None:
+        replace_bytes(self._path, orjson.dumps(self.content, option=orjson.OPT_INDENT_2))
+
+
+def note_crashes(root: DataRoot) -> list[str]:
+    """Mark manifests of runs that ended without a word as crashed; returns their ids. Needs the run lock."""
+    crashed = []
+    for path in sorted(root.manifests.glob("run-*.json")):
+        content = read_manifest(path)
+        if content.get("state") == RUNNING:
+            content.update(state=CRASHED, reason="the process ended without a word")
+            replace_bytes(path, orjson.dumps(content, option=orjson.OPT_INDENT_2))
+            crashed.append(str(content.get("run_id")))
+    return crashed
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Read a run manifest; an unreadable one is empty."""
+    try:
+        content = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _packages() -> dict[str, str]:
+    """Versions of the packages that we name as dependencies, as far as they are installed."""
+    lines = importlib.metadata.requires("autocapture-pipeline") or ()
+    names = {match[0] for line in lines if (match := _REQUIREMENT_NAME.match(line))}
+    found = {}
+    for name in sorted(names):
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found

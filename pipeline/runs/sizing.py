@@ -1,0 +1,40 @@
+"""How many samples go into a shard: large enough that rewriting an hour's file is rare, small enough to lose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+
+from pipeline.dag import Stage
+from pipeline.engines.shards import Shard
+from pipeline.stores.catalog import Sample
+
+LARGEST_SHARD = 4_096
+
+
+class ShardSizer:
+    """Aims at shards of a given work by what the ones before took; a fixed number of samples when one is set."""
+
+    def __init__(self, stage: Stage, shard_frames: int, shard_seconds: float) -> None:
+        self._fixed = shard_frames
+        self._aim_s = shard_seconds
+        self._seconds_each = stage.seconds_each
+
+    def measured(self, samples: int, elapsed_s: float) -> None:
+        """Learn from a shard that was worked on."""
+        if samples:
+            self._seconds_each = max(elapsed_s / samples, 1e-6)
+
+    def size(self) -> int:
+        """How many samples the next shard should hold."""
+        return self._fixed or max(1, min(LARGEST_SHARD, int(self._aim_s / self._seconds_each)))
+
+
+def cut_shards(samples: Sequence[Sample], size: Callable[[], int]) -> Iterator[Shard]:
+    """Cut pending samples, which come in order of (day, run, hour, time), into shards of one hour each."""
+    for (run_id, day, hour), group in groupby(samples, key=lambda item: (item.run_id, item.day, item.hour)):
+        hour_samples = list(group)
+        while hour_samples:
+            count = size()
+            yield Shard(run_id, day, hour, tuple(hour_samples[:count]))
+            hour_samples = hour_samples[count:]

@@ -1,0 +1,1 @@
+"""One public pure function each: a batch in, a batch out. No storage, no network, no clock."""

@@ -1,0 +1,261 @@
+"""What was done for each sample: stage, fingerprint, outcome. `derived/catalog.db`."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pipeline.dataroot import DataRoot
+from pipeline.errors import ContractInvalid
+from pipeline.stores.evidence import open_database_read_only
+
+DONE, FAILED, PARKED = "done", "failed", "parked"
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE samples(
+        sample_id TEXT PRIMARY KEY, record_type TEXT NOT NULL, run_id TEXT NOT NULL, ts_us INTEGER NOT NULL,
+        day TEXT NOT NULL, hour TEXT NOT NULL) WITHOUT ROWID;
+    CREATE INDEX samples_by_hour ON samples(record_type, day DESC, run_id, hour, ts_us, sample_id);
+    CREATE TABLE unreadable(record_id TEXT PRIMARY KEY, record_type TEXT NOT NULL, reason TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE outcomes(
+        stage TEXT NOT NULL, sample_id TEXT NOT NULL, run_id TEXT NOT NULL, day TEXT NOT NULL, hour TEXT NOT NULL,
+        ts_us INTEGER NOT NULL, status TEXT NOT NULL, error_code TEXT, message TEXT, attempts INTEGER NOT NULL,
+        retry_at_us INTEGER NOT NULL, fingerprint TEXT NOT NULL, output_id TEXT, output_hash TEXT,
+        PRIMARY KEY(stage, sample_id)) WITHOUT ROWID;
+    CREATE INDEX outcomes_by_hour ON outcomes(run_id, day, hour);
+    CREATE TABLE day_versions(
+        source TEXT NOT NULL, run_id TEXT NOT NULL, day TEXT NOT NULL, version INTEGER NOT NULL,
+        PRIMARY KEY(source, run_id, day)) WITHOUT ROWID;
+    CREATE TABLE day_outcomes(
+        stage TEXT NOT NULL, run_id TEXT NOT NULL, day TEXT NOT NULL, fingerprint TEXT NOT NULL, inputs TEXT NOT NULL,
+        row_count INTEGER NOT NULL, PRIMARY KEY(stage, run_id, day)) WITHOUT ROWID;
+    CREATE TABLE unprojected(
+        run_id TEXT NOT NULL, day TEXT NOT NULL, hour TEXT NOT NULL, PRIMARY KEY(run_id, day, hour)) WITHOUT ROWID;
+    CREATE TABLE marks(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    """,
+)
+"""Numbered, append-only: the n-th entry brings the schema to `user_version` n."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One piece of evidence that stages work on."""
+
+    sample_id: str
+    record_type: str
+    run_id: str
+    ts_us: int
+    day: str
+    hour: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a sample in a stage. `output_hash` changes when what later stages read of it changes."""
+
+    sample: Sample
+    status: str
+    fingerprint: str
+    error_code: str | None = None
+    message: str | None = None
+    attempts: int = 1
+    retry_at_us: int = 0
+    output_id: str | None = None
+    output_hash: str | None = None
+
+
+class Catalog:
+    """The catalog, open for writing by the holder of the run lock, or for reading only. A context manager."""
+
+    def __init__(self, root: DataRoot, *, read_only: bool = False) -> None:
+        """Open the catalog, creating and migrating it unless `read_only`. Raises ContractInvalid."""
+        try:
+            if read_only:
+                self.connection = open_database_read_only(root.catalog_db)
+            else:
+                self.connection = sqlite3.connect(root.catalog_db, isolation_level=None)
+                self.connection.execute("PRAGMA journal_mode = WAL")
+                self.connection.execute("PRAGMA synchronous = NORMAL")
+                self._migrate()
+        except sqlite3.Error as error:
+            raise ContractInvalid(
+                f"the catalog {root.catalog_db} cannot be used: {error}",
+                remedy="move it away; pipeline run --until-done builds it again from what is stored",
+            ) from error
+
+    def __enter__(self) -> Catalog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is written in the block is there afterwards, or nothing of it."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
+
+    def add_samples(self, samples: Sequence[Sample]) -> None:
+        """Register evidence; what is registered stays as it is."""
+        rows = [(s.sample_id, s.record_type, s.run_id, s.ts_us, s.day, s.hour) for s in samples]
+        self.connection.executemany("INSERT INTO samples VALUES (?,?,?,?,?,?) ON CONFLICT(sample_id) DO NOTHING", rows)
+
+    def evidence_changed(self, days: Iterable[tuple[str, str]]) -> None:
+        """Note that these (run, day) have new evidence, so that day stages build them again."""
+        self._bump("evidence", days)
+
+    def add_unreadable(self, rows: Iterable[tuple[str, str, str]]) -> None:
+        """Note evidence whose row names no usable time or run: (record id, record type, reason)."""
+        self.connection.executemany(
+            "INSERT INTO unreadable VALUES (?,?,?) ON CONFLICT(record_id) DO UPDATE SET reason = excluded.reason", rows
+        )
+
+    def mark(self, name: str) -> str | None:
+        """Read a named value that a run left for the next one."""
+        row = self.connection.execute("SELECT value FROM marks WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
+
+    def set_mark(self, name: str, value: str) -> None:
+        """Leave a named value for the next run."""
+        self.connection.execute(
+            "INSERT INTO marks VALUES (?,?) ON CONFLICT(name) DO UPDATE SET value = excluded.value", (name, value)
+        )
+
+    def pending(self, stage: str, record_type: str, fingerprint: str | None, now_us: int) -> list[Sample]:
+        """List samples that a stage has to take, newest day first, then in capture order.
+
+        These are samples without an outcome, failed ones whose time has come, and, where a fingerprint is given,
+        those whose outcome has another one.
+        """
+        rows = self.connection.execute(
+            """
+            SELECT s.sample_id, s.record_type, s.run_id, s.ts_us, s.day, s.hour
+            FROM samples s LEFT JOIN outcomes o ON o.stage = ? AND o.sample_id = s.sample_id
+            WHERE s.record_type = ? AND (o.sample_id IS NULL
+                OR (o.status = 'failed' AND o.retry_at_us <= ?) OR (? IS NOT NULL AND o.fingerprint <> ?))
+            ORDER BY s.day DESC, s.run_id, s.hour, s.ts_us, s.sample_id
+            """,
+            (stage, record_type, now_us, fingerprint, fingerprint),
+        )
+        return [Sample(*row) for row in rows]
+
+    def next_retry_us(self, stages: Iterable[str]) -> int | None:
+        """When the next failed sample of some stages may be tried again, in microseconds since 1970."""
+        names = list(stages)
+        marks = ",".join("?" * len(names))
+        query = f"SELECT min(retry_at_us) FROM outcomes WHERE status = 'failed' AND stage IN ({marks})"  # noqa: S608
+        found = self.connection.execute(query, names).fetchone()[0]
+        return None if found is None else int(found)
+
+    def attempts(self, stage: str, sample_ids: Sequence[str], fingerprint: str) -> dict[str, int]:
+        """Tell how often samples failed in a stage with this fingerprint; those that never did are left out."""
+        found: dict[str, int] = {}
+        for sample_id in sample_ids:
+            row = self.connection.execute(
+                "SELECT attempts FROM outcomes"
+                " WHERE stage = ? AND sample_id = ? AND fingerprint = ? AND status <> 'done'",
+                (stage, sample_id, fingerprint),
+            ).fetchone()
+            if row:
+                found[sample_id] = row[0]
+        return found
+
+    def record_outcomes(self, stage: str, outcomes: Sequence[Outcome]) -> None:
+        """Write what became of samples, note which hours `stage_outcomes` must show anew and which days changed."""
+        changed = self._changed_days(stage, outcomes)
+        self.connection.executemany(
+            "INSERT OR REPLACE INTO outcomes VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            [(
+                stage, o.sample.sample_id, o.sample.run_id, o.sample.day, o.sample.hour, o.sample.ts_us, o.status,
+                o.error_code, o.message, o.attempts, o.retry_at_us, o.fingerprint, o.output_id, o.output_hash,
+            ) for o in outcomes],
+        )  # fmt: skip
+        self.connection.executemany(
+            "INSERT OR IGNORE INTO unprojected VALUES (?,?,?)",
+            {(o.sample.run_id, o.sample.day, o.sample.hour) for o in outcomes},
+        )
+        self._bump(stage, changed)
+
+    def unprojected_hours(self) -> list[tuple[str, str, str]]:
+        """The hours (run, day, hour) whose `stage_outcomes` file is behind the catalog."""
+        return list(self.connection.execute("SELECT run_id, day, hour FROM unprojected ORDER BY 1, 2, 3"))
+
+    def outcomes_of_hour(self, run_id: str, day: str, hour: str) -> list[tuple[object, ...]]:
+        """All outcomes of an hour, as rows of `stage_outcomes` with the time in microseconds."""
+        return list(self.connection.execute(
+            "SELECT stage, sample_id, run_id, ts_us, status, error_code, fingerprint, output_id, output_hash"
+            " FROM outcomes WHERE run_id = ? AND day = ? AND hour = ? ORDER BY stage, ts_us, sample_id",
+            (run_id, day, hour),
+        ))  # fmt: skip
+
+    def projected(self, hours: Iterable[tuple[str, str, str]]) -> None:
+        """Note that `stage_outcomes` shows these hours."""
+        self.connection.executemany("DELETE FROM unprojected WHERE run_id = ? AND day = ? AND hour = ?", hours)
+
+    def outputs_of_day(self, stage: str, run_id: str, day: str) -> set[str]:
+        """The ids of what a stage made for a (run, day), as it stands now."""
+        query = "SELECT output_id FROM outcomes WHERE stage = ? AND run_id = ? AND day = ? AND status = 'done'"
+        return {row[0] for row in self.connection.execute(query, (stage, run_id, day))}
+
+    def pending_days(self, stage: str, sources: Sequence[str], fingerprint: str) -> list[tuple[str, str, str]]:
+        """List (run, day, state of its inputs) that a day stage has to build again, newest first."""
+        inputs = self._inputs_by_day(sources)
+        query = "SELECT run_id, day, fingerprint || ' ' || inputs FROM day_outcomes WHERE stage = ?"
+        built = {(run, day): state for run, day, state in self.connection.execute(query, (stage,))}
+        stale = [
+            (run, day, state) for (run, day), state in inputs.items()
+            if built.get((run, day)) != f"{fingerprint} {state}"
+        ]  # fmt: skip
+        return sorted(stale, key=lambda item: (item[1], item[0]), reverse=True)
+
+    def record_day(self, stage: str, run_id: str, day: str, fingerprint: str, inputs: str, row_count: int) -> None:
+        """Note that a day stage has built a (run, day) from this state of its inputs."""
+        self.connection.execute(
+            "INSERT OR REPLACE INTO day_outcomes VALUES (?,?,?,?,?,?)",
+            (stage, run_id, day, fingerprint, inputs, row_count),
+        )
+
+    def _inputs_by_day(self, sources: Sequence[str]) -> dict[tuple[str, str], str]:
+        marks = ",".join("?" * len(sources))
+        query = f"SELECT source, run_id, day, version FROM day_versions WHERE source IN ({marks}) ORDER BY source"  # noqa: S608
+        inputs: dict[tuple[str, str], str] = {}
+        for source, run_id, day, version in self.connection.execute(query, list(sources)):
+            inputs[run_id, day] = f"{inputs.get((run_id, day), '')}{source}={version};"
+        return inputs
+
+    def _changed_days(self, stage: str, outcomes: Sequence[Outcome]) -> set[tuple[str, str]]:
+        changed = set()
+        query = "SELECT output_hash FROM outcomes WHERE stage = ? AND sample_id = ?"
+        for outcome in outcomes:
+            day = (outcome.sample.run_id, outcome.sample.day)
+            if day not in changed:
+                before = self.connection.execute(query, (stage, outcome.sample.sample_id)).fetchone()
+                if (before[0] if before else None) != outcome.output_hash:
+                    changed.add(day)
+        return changed
+
+    def _bump(self, source: str, days: Iterable[tuple[str, str]]) -> None:
+        self.connection.executemany(
+            "INSERT INTO day_versions VALUES (?,?,?,1)"
+            " ON CONFLICT(source, run_id, day) DO UPDATE SET version = version + 1",
+            [(source, run_id, day) for run_id, day in sorted(days)],
+        )
+
+    def _migrate(self) -> None:
+        version = self.connection.execute("PRAGMA user_version").fetchone()[0]
+        for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
+            self.connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
+
+
+def count_outcomes(catalog: Catalog) -> Mapping[tuple[str, str], int]:
+    """Count outcomes by (stage, status)."""
+    query = "SELECT stage, status, count(*) FROM outcomes GROUP BY 1, 2 ORDER BY 1, 2"
+    return {(stage, status): number for stage, status, number in catalog.connection.execute(query)}
