@@ -6,56 +6,58 @@ key, so a file stays meaningful on its own.
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from schemas.fields import Contract, Int32, Sha256, UtcTime
 
 
 class FrameFact(Contract):
     """`frames`: one captured picture of the screen, with the window that was active. Key: frame_id."""
 
-    frame_id: str
-    run_id: str
-    ts_utc: UtcTime
-    width: Int32
-    height: Int32
-    content_hash: Sha256
-    content_size: int | None
-    content_type: str | None
-    blob_path: str
-    window_record_id: str | None
-    app: str | None
-    process_path: str | None
-    window_title: str | None
-    window_pid: int | None
-    window_hwnd: int | None
-    window_left: Int32 | None
-    window_top: Int32 | None
-    window_right: Int32 | None
-    window_bottom: Int32 | None
-    uia_record_id: str | None
-    uia_content_hash: str | None
-    input_record_id: str | None
-    idle_ms: int | None
-    cursor_x: Int32 | None
-    cursor_y: Int32 | None
-    cursor_visible: bool | None
+    frame_id: str = Field(description="id of the frame's evidence record")
+    run_id: str = Field(description="capture run of the evidence")
+    ts_utc: UtcTime = Field(description="when the picture was taken")
+    width: Int32 = Field(description="width of the picture in pixels")
+    height: Int32 = Field(description="height of the picture in pixels")
+    content_hash: Sha256 = Field(description="sha256 of the picture's bytes")
+    content_size: int | None = Field(description="size of the picture in bytes, as the sidecar gave it")
+    content_type: str | None = Field(description="media type of the picture")
+    blob_path: str = Field(description="where the picture lies, relative to the DataRoot")
+    window_record_id: str | None = Field(description="record of the window that was active")
+    app: str | None = Field(description="program of the active window, short and in lower case")
+    process_path: str | None = Field(description="program file of the active window")
+    window_title: str | None = Field(description="title of the active window")
+    window_pid: int | None = Field(description="process id of the active window")
+    window_hwnd: int | None = Field(description="handle of the active window")
+    window_left: Int32 | None = Field(description="rectangle of the active window on the screen")
+    window_top: Int32 | None = Field(description="see window_left")
+    window_right: Int32 | None = Field(description="see window_left; exclusive")
+    window_bottom: Int32 | None = Field(description="see window_left; exclusive")
+    uia_record_id: str | None = Field(description="accessibility snapshot taken with the frame")
+    uia_content_hash: str | None = Field(description="hash that the frame gives for that snapshot")
+    input_record_id: str | None = Field(description="input summary that the frame points at")
+    idle_ms: int | None = Field(description="time since the last input, in milliseconds")
+    cursor_x: Int32 | None = Field(description="place of the mouse pointer on the screen")
+    cursor_y: Int32 | None = Field(description="see cursor_x")
+    cursor_visible: bool | None = Field(description="whether the pointer was shown")
 
 
 class WindowFact(Contract):
     """`windows`: the active window, or its title, changed. Key: window_record_id."""
 
-    window_record_id: str
-    run_id: str
-    ts_utc: UtcTime
-    app: str | None
-    process_path: str
-    title: str
-    pid: int | None
-    hwnd: int | None
-    left: Int32 | None
-    top: Int32 | None
-    right: Int32 | None
-    bottom: Int32 | None
-    monitor: str | None
+    window_record_id: str = Field(description="id of the evidence record")
+    run_id: str = Field(description="capture run of the evidence")
+    ts_utc: UtcTime = Field(description="when the window became active or its title changed")
+    app: str | None = Field(description="program, short and in lower case")
+    process_path: str = Field(description="program file")
+    title: str = Field(description="title of the window")
+    pid: int | None = Field(description="process id")
+    hwnd: int | None = Field(description="handle of the window")
+    left: Int32 | None = Field(description="rectangle of the window on the screen")
+    top: Int32 | None = Field(description="see left")
+    right: Int32 | None = Field(description="see left; exclusive")
+    bottom: Int32 | None = Field(description="see left; exclusive")
+    monitor: str | None = Field(description="monitor that shows it")
 
 
 class UrlVisitFact(Contract):
@@ -65,25 +67,25 @@ class UrlVisitFact(Contract):
     `uia_address_bar` or `window_title`.
     """
 
-    visit_id: str
-    run_id: str
-    first_seen_utc: UtcTime
-    last_seen_utc: UtcTime
-    first_frame_id: str
-    last_frame_id: str
-    frame_count: Int32
-    app: str | None
-    window_title: str | None
-    window_hwnd: int | None
-    url: str
-    host: str
-    domain: str
-    source: str
-    source_record_id: str
-    left: Int32 | None
-    top: Int32 | None
-    right: Int32 | None
-    bottom: Int32 | None
+    visit_id: str = Field(description="id of the visit, from its first frame and address")
+    run_id: str = Field(description="capture run of the evidence")
+    first_seen_utc: UtcTime = Field(description="time of the first frame that shows the page")
+    last_seen_utc: UtcTime = Field(description="time of the last frame that shows the page")
+    first_frame_id: str = Field(description="first frame that shows the page")
+    last_frame_id: str = Field(description="last frame that shows the page")
+    frame_count: Int32 = Field(description="frames that show the page")
+    app: str | None = Field(description="browser, short and in lower case")
+    window_title: str | None = Field(description="title of the browser's window in the first frame")
+    window_hwnd: int | None = Field(description="handle of the browser's window")
+    url: str = Field(description="address as it was shown")
+    host: str = Field(description="host of the address")
+    domain: str = Field(description="registrable domain of the host")
+    source: str = Field(description="`uia_address_bar` or `window_title`")
+    source_record_id: str = Field(description="record that the address was read from")
+    left: Int32 | None = Field(description="box of the address bar in the first frame")
+    top: Int32 | None = Field(description="see left")
+    right: Int32 | None = Field(description="see left; exclusive")
+    bottom: Int32 | None = Field(description="see left; exclusive")
 
 
 class LineTrackFact(Contract):
@@ -92,29 +94,29 @@ class LineTrackFact(Contract):
     `first_*` and `last_*` point at the records and the lines in them that show it; the box is that of the first.
     """
 
-    track_id: str
-    run_id: str
-    text: str
-    first_seen_utc: UtcTime
-    last_seen_utc: UtcTime
-    first_frame_id: str
-    last_frame_id: str
-    frame_count: Int32
-    left: Int32
-    top: Int32
-    right: Int32
-    bottom: Int32
-    score: Int32
-    first_record_id: str
-    first_line: Int32
-    last_record_id: str
-    last_line: Int32
-    model_id: str
-    model_digest: Sha256
-    app: str | None
-    window_title: str | None
-    window_hwnd: int | None
-    in_active_window: bool | None
+    track_id: str = Field(description="id of the track, from the record and line that it begins with")
+    run_id: str = Field(description="capture run of the evidence")
+    text: str = Field(description="the line as it was read")
+    first_seen_utc: UtcTime = Field(description="time of the first frame that shows it")
+    last_seen_utc: UtcTime = Field(description="time of the last frame that shows it")
+    first_frame_id: str = Field(description="first frame that shows it")
+    last_frame_id: str = Field(description="last frame that shows it")
+    frame_count: Int32 = Field(description="frames that show it")
+    left: Int32 = Field(description="box of the line in the first frame")
+    top: Int32 = Field(description="see left")
+    right: Int32 = Field(description="see left; exclusive")
+    bottom: Int32 = Field(description="see left; exclusive")
+    score: Int32 = Field(description="the model's confidence in the first frame, in 1/10,000")
+    first_record_id: str = Field(description="OCR record of the first frame")
+    first_line: Int32 = Field(description="its place among the lines of that record, from 0")
+    last_record_id: str = Field(description="OCR record of the last frame")
+    last_line: Int32 = Field(description="its place among the lines of that record, from 0")
+    model_id: str = Field(description="model that read the first frame")
+    model_digest: Sha256 = Field(description="digest of that model")
+    app: str | None = Field(description="program of the active window in the first frame")
+    window_title: str | None = Field(description="title of the active window in the first frame")
+    window_hwnd: int | None = Field(description="handle of the active window in the first frame")
+    in_active_window: bool | None = Field(description="whether the middle of the box lies in the active window")
 
 
 class StageOutcomeFact(Contract):
@@ -123,12 +125,12 @@ class StageOutcomeFact(Contract):
     A sample with no row here is pending: 'not seen' and 'not processed' are different things.
     """
 
-    stage: str
-    sample_id: str
-    run_id: str
-    ts_utc: UtcTime
-    status: str
-    error_code: str | None
-    fingerprint: Sha256
-    output_id: str | None
-    output_hash: str | None
+    stage: str = Field(description="name of the stage")
+    sample_id: str = Field(description="evidence record that was worked on")
+    run_id: str = Field(description="capture run of the evidence")
+    ts_utc: UtcTime = Field(description="time of the evidence")
+    status: str = Field(description="`done`, `failed` (is tried again) or `parked` (is not)")
+    error_code: str | None = Field(description="stable name of what went wrong")
+    fingerprint: Sha256 = Field(description="stage, version, parameters and model that gave this outcome")
+    output_id: str | None = Field(description="id of the row or record that came of it")
+    output_hash: str | None = Field(description="hash of that output")

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
+from pydantic import Field
 
 from schemas.canonical import JsonValue, canonical_json, canonical_sha256, sha256_hex
 from schemas.fields import Contract, Float32, Int32, Sha256, UtcTime, utc_microseconds
@@ -20,34 +21,34 @@ SCHEMA_VERSION = 1
 class EmbeddingVector(Contract):
     """A vector with the sha256 of its little-endian float32 bytes."""
 
-    kind: str
-    dims: Int32
-    vector: list[Float32]
-    sha256: Sha256
+    kind: str = Field(description="what was embedded")
+    dims: Int32 = Field(description="number of dimensions")
+    vector: list[Float32] = Field(description="the vector")
+    sha256: Sha256 = Field(description="sha256 of its little-endian float32 bytes")
 
 
 class ModelRecord(Contract):
     """One row for every output of every model, in `derived/facts/records`."""
 
-    record_id: str
-    schema_version: Int32 = SCHEMA_VERSION
-    record_type: str = RECORD_TYPE
-    run_id: str
-    ts_utc: UtcTime
-    sample_id: str
-    source_ids: list[str]
-    modality: str
-    provider_id: str
-    model_id: str
-    model_digest: Sha256
-    prompt_hash: str
-    prompt: str
-    output_json: str
-    output_sha256: Sha256
-    emb_vectors: list[EmbeddingVector]
-    metrics: str
-    provenance: str
-    row_hash: Sha256
+    record_id: str = Field(description="id, made of what determines the record")
+    schema_version: Int32 = Field(SCHEMA_VERSION, description="1")
+    record_type: str = Field(RECORD_TYPE, description="`derived.model.output`")
+    run_id: str = Field(description="capture run of the evidence")
+    ts_utc: UtcTime = Field(description="time of the evidence")
+    sample_id: str = Field(description="evidence record that the model was shown")
+    source_ids: list[str] = Field(description="further evidence used")
+    modality: str = Field(description="`ocr`, `vlm`, `uia`, `state`, `embed`, …")
+    provider_id: str = Field(description="runtime that ran the model")
+    model_id: str = Field(description="name of the model")
+    model_digest: Sha256 = Field(description="sha256 over the weights and the preprocessing that changes outputs")
+    prompt_hash: str = Field(description="hash of the exact prompt and decoder parameters; empty without one")
+    prompt: str = Field(description="the prompt; empty without one")
+    output_json: str = Field(description="what the model said, as canonical JSON")
+    output_sha256: Sha256 = Field(description="sha256 of output_json")
+    emb_vectors: list[EmbeddingVector] = Field(description="embeddings that belong to the output")
+    metrics: str = Field(description="timings and such, as JSON; no part of the row hash")
+    provenance: str = Field(description="stage, versions, config hash, evidence hashes, parents, as JSON")
+    row_hash: Sha256 = Field(description="sha256 of the row without what may differ from run to run")
 
 
 def record_id(run_id: str, sample_id: str, modality: str, model_digest: str, prompt_hash: str, config_hash: str) -> str:
