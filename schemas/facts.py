@@ -12,7 +12,7 @@ from schemas.fields import Contract, Int32, Sha256, UtcTime
 
 
 class FrameFact(Contract):
-    """`frames`: one captured picture of the screen, with the window that was active. Key: frame_id."""
+    """`frames`: one captured picture of the screen, with the window that was active."""
 
     frame_id: str = Field(description="id of the frame's evidence record")
     run_id: str = Field(description="capture run of the evidence")
@@ -43,7 +43,7 @@ class FrameFact(Contract):
 
 
 class WindowFact(Contract):
-    """`windows`: the active window, or its title, changed. Key: window_record_id."""
+    """`windows`: the active window, or its title, changed."""
 
     window_record_id: str = Field(description="id of the evidence record")
     run_id: str = Field(description="capture run of the evidence")
@@ -61,7 +61,7 @@ class WindowFact(Contract):
 
 
 class UrlVisitFact(Contract):
-    """`url_visits`: one page load in the active browser window. Key: visit_id.
+    """`url_visits`: one page load in the active browser window.
 
     `url` is what the address bar showed, which may leave the scheme out; `source` says where it was read:
     `uia_address_bar` or `window_title`.
@@ -89,7 +89,7 @@ class UrlVisitFact(Contract):
 
 
 class LineTrackFact(Contract):
-    """`line_tracks`: a line of text that stayed in its place over following frames. Key: track_id.
+    """`line_tracks`: a line of text that stayed in its place over following frames.
 
     `first_*` and `last_*` point at the records and the lines in them that show it; the box is that of the first.
     """
@@ -120,7 +120,7 @@ class LineTrackFact(Contract):
 
 
 class StageOutcomeFact(Contract):
-    """`stage_outcomes`: what became of a sample in a stage. Key: stage and sample_id.
+    """`stage_outcomes`: what became of a sample in a stage.
 
     A sample with no row here is pending: 'not seen' and 'not processed' are different things.
     """

@@ -1,0 +1,42 @@
+"""JSON Schemas of all contract models."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from types import ModuleType
+
+from pydantic import BaseModel
+
+import schemas.evidence
+import schemas.facts
+import schemas.handoff
+import schemas.record
+import schemas.serving
+
+MODULES: tuple[ModuleType, ...] = (
+    schemas.evidence,
+    schemas.handoff,
+    schemas.record,
+    schemas.facts,
+    schemas.serving,
+)
+
+
+def json_schemas() -> dict[str, str]:
+    """The JSON Schema of every contract model, as text, by the model's name."""
+    return {
+        model.__name__: json.dumps(_schema(model), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        for module in MODULES
+        for model in _models(module)
+    }
+
+
+def _schema(model: type[BaseModel]) -> dict[str, object]:
+    schema = model.model_json_schema(mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _models(module: ModuleType) -> list[type[BaseModel]]:
+    members = [item for item in vars(module).values() if inspect.isclass(item) and issubclass(item, BaseModel)]
+    return [item for item in members if item.__module__ == module.__name__]
