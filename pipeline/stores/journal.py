@@ -1,0 +1,119 @@
+"""The journal: what happened to the evidence, append-only, one canonical JSON object a line `[hash-4]`."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pipeline.stores.atomic import fsync_directory, make_directories, replace_bytes
+from schemas.canonical import canonical_json, sha256_hex
+from schemas.fields import utc_text
+from schemas.handoff import JournalEvent
+
+_TAIL_BYTES = 1 << 20
+
+
+class Journal:
+    """Appends events with rising `sequence`; nothing is touched before the first use. One writer at a time."""
+
+    def __init__(self, path: Path, quarantine: Path) -> None:
+        self.path = path
+        self.quarantine = quarantine
+        self._next: int | None = None
+
+    def has(self, event_id: str) -> bool:
+        """Tell whether an event is already in the journal. Raises OSError."""
+        self._open()
+        if self.path.stat().st_size == 0:
+            return False
+        needle = b'"event_id":' + canonical_json(event_id) + b","
+        with self.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return content.find(needle) >= 0
+
+    def append(self, event_id: str, event_type: str, run_id: str, moment: datetime, payload: dict[str, Any]) -> None:
+        """Add one event; it is durable on return. Raises OSError, and then nothing was added."""
+        sequence = self._open()
+        event = JournalEvent(
+            event_id=event_id,
+            sequence=sequence,
+            ts_utc=utc_text(moment),
+            tzid="UTC",
+            offset_minutes=0,
+            event_type=event_type,
+            payload=payload,
+            run_id=run_id,
+        )
+        self._next = None  # known again only when the line is durable
+        self._write(canonical_json(event.model_dump()) + b"\n")
+        self._next = sequence + 1
+
+    def make_durable(self) -> None:
+        """Sync events that an earlier process may have written and not synced. Raises OSError."""
+        self._open()
+        with self.path.open("rb") as file:
+            os.fsync(file.fileno())
+
+    def _open(self) -> int:
+        """Mend the end of the file if a crash tore it; returns the next sequence number."""
+        if self._next is None:
+            if not self.path.exists():
+                self.path.touch(mode=0o600)
+            fsync_directory(self.path.parent)
+            self._set_torn_line_aside()
+            self._next = self._last_sequence() + 1
+        return self._next
+
+    def _write(self, line: bytes) -> None:
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        size = os.fstat(descriptor).st_size
+        try:
+            written = 0
+            while written < len(line):
+                written += os.write(descriptor, line[written:])
+            os.fsync(descriptor)
+        except OSError:
+            os.ftruncate(descriptor, size)
+            raise
+        finally:
+            os.close(descriptor)
+
+    def _set_torn_line_aside(self) -> None:
+        """Save what follows the last newline to quarantine, then cut it off."""
+        size = self.path.stat().st_size
+        tail = self._tail(_TAIL_BYTES)
+        if not tail or tail.endswith(b"\n"):
+            return
+        if b"\n" not in tail:
+            tail = self._tail(size)
+        torn = tail[tail.rfind(b"\n") + 1 :]
+        make_directories(self.quarantine)
+        replace_bytes(self.quarantine / f"journal-{sha256_hex(torn)[:16]}.torn", torn)
+        with self.path.open("r+b") as file:
+            file.truncate(size - len(torn))
+            os.fsync(file.fileno())
+
+    def _last_sequence(self) -> int:
+        for limit in (_TAIL_BYTES, self.path.stat().st_size):
+            for line in reversed(self._tail(limit).splitlines()):
+                sequence = _sequence_of(line)
+                if sequence is not None:
+                    return sequence
+        return -1
+
+    def _tail(self, limit: int) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(max(0, self.path.stat().st_size - limit))
+            return file.read()
+
+
+def _sequence_of(line: bytes) -> int | None:
+    try:
+        sequence = orjson.loads(line)["sequence"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None
+    return sequence if isinstance(sequence, int) else None
