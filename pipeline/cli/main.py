@@ -11,6 +11,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from pipeline import __version__
+from pipeline.cli import ingest
 from pipeline.cli.context import DataRootOption, Invocation, JsonOption, SetOption
 from pipeline.errors import ExitCode, PipelineError
 
@@ -42,6 +43,9 @@ def _invocation(
 ) -> None:
     del version  # its callback has printed it
     context.obj = Invocation(data_root, as_json, list(overrides or []))
+
+
+ingest.add(app)
 
 
 def main() -> None:

@@ -1,0 +1,162 @@
+"""`pipeline ingest`: handoff dirs become evidence."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from pipeline.cli.context import DataRootOption, JsonOption, SetOption, open_session
+from pipeline.ingest.drain import DrainResult, drain
+from pipeline.ingest.place_files import Mode
+from pipeline.ingest.result import HandoffResult, State
+
+_MOST_WARNINGS_SHOWN = 10
+_logger = logging.getLogger(__name__)
+
+
+def add(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("ingest")(_ingest)
+
+
+def _ingest(
+    context: typer.Context,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH…", help="Handoff dirs, or spool roots full of them.", show_default=False),
+    ],
+    mode: Annotated[Mode, typer.Option(help="Link files into the DataRoot where that is possible, or copy.")] = (
+        Mode.hardlink
+    ),
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict/--no-strict",
+            help="Reject a handoff with a conflicting row or a wrong blob; or keep the rest of it, unmarked.",
+        ),
+    ] = True,
+    data_root: DataRootOption = None,
+    as_json: JsonOption = False,
+    overrides: SetOption = None,
+) -> int:
+    """Bring handoffs into the DataRoot and mark each one that is safe there.
+
+    Exits 0 when something was ingested, 2 when all was there before, 4 when a handoff was rejected (the others go
+    through), 6 when another ingest is at work.
+    """
+    session = open_session(context, data_root, as_json, overrides)
+    with _Progress(session.as_json) as progress:
+        outcome = drain(
+            session.root,
+            paths,
+            mode=mode,
+            strict=strict,
+            settle_s=session.settings.settle_s,
+            on_found=progress.begin,
+            on_result=progress.show,
+        )
+    totals = _totals(outcome)
+    session.print(
+        {
+            "data_root": str(session.root),
+            "exit_code": int(outcome.exit_code),
+            "handoffs": [result.as_dict() for result in outcome.results],
+            "passed_over": outcome.passed_over,
+            "totals": totals,
+        },
+        lambda console: _show_totals(console, outcome, totals),
+    )
+    return outcome.exit_code
+
+
+class _Progress:
+    """Shows each result as it comes: a line on stdout, with a bar below on a terminal; log lines beside `--json`."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._console = Console(highlight=False, soft_wrap=True)
+        columns = (TextColumn("ingest"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        has_bar = sys.stdout.isatty() and not as_json
+        self._bar = Progress(*columns, console=self._console, disable=not has_bar, transient=True)
+        self._task = self._bar.add_task("ingest", total=None, visible=False)
+
+    def __enter__(self) -> _Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def begin(self, handoffs: int) -> None:
+        """Say how many handoffs there are."""
+        self._bar.update(self._task, total=handoffs, visible=handoffs > 1)
+
+    def show(self, result: HandoffResult) -> None:
+        """Print one result."""
+        self._bar.advance(self._task)
+        if self._as_json:
+            level = logging.ERROR if result.error else logging.INFO
+            _logger.log(level, "%s", _line(result))
+        else:
+            _show(result, lambda line: self._bar.console.print(escape(line)))
+
+
+def _line(result: HandoffResult) -> str:
+    name = Path(result.path).name
+    if result.error:
+        return f"{name}: {result.state.value}: {result.error}"
+    parts = [f"{_number(result.rows, 'row')} ({result.inserted} new, {result.identical} known)"]
+    if result.quarantined:
+        parts.append(f"{result.quarantined} quarantined")
+    if result.incomplete:
+        parts.append(f"{result.incomplete} incomplete")
+    if result.frames is not None and result.frames_complete is not None:
+        parts.append(f"{_number(result.frames, 'frame')} ({result.frames_complete} complete)")
+    if result.files_linked or result.files_copied:
+        parts.append(f"files: {result.files_linked} linked, {result.files_copied} copied")
+    counts = "" if result.state is State.waiting else f": {', '.join(parts)}"
+    return f"{name}: {result.state.value}{counts}"
+
+
+def _show(result: HandoffResult, write: Callable[[str], None]) -> None:
+    write(_line(result))
+    if result.remedy:
+        write(f"  → {result.remedy}")
+    for warning in result.warnings[:_MOST_WARNINGS_SHOWN]:
+        write(f"  warning: {warning}")
+    if result.warning_count > _MOST_WARNINGS_SHOWN:
+        write(f"  and {result.warning_count - _MOST_WARNINGS_SHOWN} more warnings (--json lists them)")
+
+
+def _totals(outcome: DrainResult) -> dict[str, Any]:
+    counted = ("rows", "inserted", "identical", "quarantined", "incomplete", "files_linked", "files_copied", "bytes")
+    totals: dict[str, Any] = {name: sum(getattr(result, name) for result in outcome.results) for name in counted}
+    states = [result.state.name for result in outcome.results]
+    totals["states"] = {state: states.count(state) for state in sorted(set(states))}
+    return totals
+
+
+def _show_totals(console: Console, outcome: DrainResult, totals: dict[str, Any]) -> None:
+    for path in outcome.passed_over:
+        console.print(escape(f"{Path(path).name}: passed over: no metadata.db in it"))
+    if not outcome.results:
+        console.print("nothing to do: no handoff there")
+        return
+    states = ", ".join(f"{count} {State[name].value}" for name, count in totals["states"].items())
+    handoffs, rows = _number(len(outcome.results), "handoff"), _number(totals["rows"], "row")
+    console.print(
+        f"total: {handoffs} ({states}), {rows} ({totals['inserted']} new),"
+        f" {totals['files_linked']} files linked, {totals['files_copied']} copied, {totals['bytes']:,} bytes"
+    )
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

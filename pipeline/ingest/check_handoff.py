@@ -1,0 +1,211 @@
+"""Everything about a handoff is checked here, before anything in the DataRoot changes `[handoff-3]`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from pipeline.dataroot import DataRoot
+from pipeline.errors import ContractInvalid
+from pipeline.ingest.check_rows import FrameClaim, MediaClaim, RowCheck, check_row
+from pipeline.ingest.foreign_rows import ForeignDatabase
+from pipeline.ingest.handoff_directory import DATABASE, Entry, HandoffDirectory, Look, path_text
+from pipeline.ingest.manifest import ManifestDigest, handoff_id
+from pipeline.ingest.place_files import Placement, holds
+from pipeline.ingest.snapshot import Snapshot, database_files
+from pipeline.stores.metadata import MetadataRow, MetadataStore, as_bytes
+from schemas.handoff import COMPLETED, RETENTION_ELIGIBLE, STAGE1_COMPLETE, SYSTEM_RUN
+
+_OURS = {COMPLETED, STAGE1_COMPLETE, RETENTION_ELIGIBLE}
+_MOST_NOTES = 100
+
+
+@dataclass
+class Notes:
+    """Lines for a person, the first hundred of them, and how many there were."""
+
+    lines: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, line: str) -> None:
+        """Note a line."""
+        self.count += 1
+        if len(self.lines) < _MOST_NOTES:
+            self.lines.append(line)
+
+    def about(self, record_id: str, line: str) -> None:
+        """Note a line about a row."""
+        self.add(f"{record_id[:160]!r}: {line}")
+
+
+@dataclass
+class Plan:
+    """What a handoff holds and what is to be done with it."""
+
+    manifest_sha256: str = ""
+    handoff_id: str = ""
+    rows: int = 0
+    new_rows: int = 0
+    payload_bytes: int = 0
+    frames: int = 0
+    claims: list[FrameClaim] = field(default_factory=list)
+    """Frames whose row and blob are in order; what they refer to is looked up once all rows are there."""
+    placements: list[Placement] = field(default_factory=list)
+    conflicts: set[str] = field(default_factory=set)
+    """Ids that the DataRoot keeps with another payload."""
+    faults: Notes = field(default_factory=Notes)
+    """What speaks against the handoff: missing and wrong blobs, places that hold something else."""
+    incomplete: Notes = field(default_factory=Notes)
+    warnings: Notes = field(default_factory=Notes)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the handoff can be kept as it is."""
+        return not self.conflicts and not self.faults.count
+
+    @property
+    def file_bytes(self) -> int:
+        """Bytes of all files that are kept."""
+        return sum(placement.source.size for placement in self.placements)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the DataRoot keeps already."""
+
+    root: DataRoot
+    store: MetadataStore
+
+
+def check_handoff(
+    directory: HandoffDirectory, look: Look, snapshot: Snapshot, foreign: ForeignDatabase, kept: Kept
+) -> Plan:
+    """Read all rows and hash all files of a handoff, and compare them with what the DataRoot keeps.
+
+    Changes nothing. Raises ContractInvalid, StillBeingWritten, OSError, sqlite3.Error.
+    """
+    hashes = dict(snapshot.hashes)
+    for path, entry in look.files.items():
+        if path not in hashes:
+            hashes[path] = directory.hash_file(entry)
+    check = _HandoffCheck(look, hashes, kept)
+    for chunk in foreign.chunks():
+        check.add_rows(chunk)
+    return check.finish(directory, foreign.holds_more)
+
+
+class _HandoffCheck:
+    """Builds a plan, row by row."""
+
+    def __init__(self, look: Look, hashes: dict[str, str], kept: Kept) -> None:
+        self._look = look
+        self._hashes = hashes
+        self._kept = kept
+        self._plan = Plan()
+        self._used: set[str] = set()
+        self._digest = ManifestDigest({path: (entry.size, hashes[path]) for path, entry in look.files.items()})
+
+    def add_rows(self, rows: list[MetadataRow]) -> None:
+        """Check the next rows, in the order of ids."""
+        plan = self._plan
+        known = self._kept.store.payloads([row.record_id for row in rows])
+        for row in rows:
+            _require_not_ours(row)
+            self._digest.add(row)
+            plan.rows += 1
+            plan.payload_bytes += len(row.payload_bytes)
+            payload = known.get(row.record_id)
+            if payload is None:
+                plan.new_rows += 1
+            elif as_bytes(payload) != row.payload_bytes:
+                plan.conflicts.add(row.record_id)
+            self._add_claims(row, check_row(row), is_conflict=row.record_id in plan.conflicts)
+
+    def finish(self, directory: HandoffDirectory, keep_database: bool) -> Plan:
+        """Plan where every file goes that no record claimed."""
+        plan = self._plan
+        plan.manifest_sha256 = self._digest.hexdigest()
+        plan.handoff_id = handoff_id(directory.path, plan.manifest_sha256)
+        for path, entry in sorted(self._look.files.items()):
+            if path not in self._used and path != DATABASE:
+                self._keep_aside(entry)
+        if keep_database:
+            plan.warnings.add("metadata.db holds more than the table metadata: the whole database is kept too")
+            for entry in database_files(self._look):
+                self._keep_aside(entry)
+        return plan
+
+    def _add_claims(self, row: MetadataRow, check: RowCheck, is_conflict: bool) -> None:
+        plan = self._plan
+        plan.frames += check.is_frame
+        for warning in check.warnings:
+            plan.warnings.about(row.record_id, warning)
+        if check.incomplete:
+            plan.incomplete.about(row.record_id, f"incomplete row, kept as it is: {check.incomplete}")
+            return
+        has_blob = not is_conflict and (check.media is None or self._claim_blob(check.media))
+        if has_blob and check.frame is not None:
+            plan.claims.append(check.frame)
+
+    def _claim_blob(self, claim: MediaClaim) -> bool:
+        """Find a record's blob and plan its place; tells whether it is there and right."""
+        source = self._find(claim)
+        if source is None:
+            return not claim.required or self._is_kept_already(claim)
+        fault = self._compare(claim, source)
+        if fault:
+            self._plan.faults.about(claim.record_id, fault)
+            return False
+        is_database = source.path.startswith(DATABASE)
+        self._plan.placements.append(
+            Placement(source, self._hashes[source.path], claim.canonical, is_media=True, may_link=not is_database)
+        )
+        self._used.add(source.path)
+        return True
+
+    def _find(self, claim: MediaClaim) -> Entry | None:
+        if claim.named is not None:
+            for spelling in (claim.named, claim.named.replace("\\", "/")):
+                entry = self._look.files.get(str(PurePosixPath(spelling)))
+                if entry is not None:
+                    return entry
+            self._plan.warnings.about(claim.record_id, "blob_path names no file inside the handoff")
+        return self._look.files.get(claim.canonical)
+
+    def _is_kept_already(self, claim: MediaClaim) -> bool:
+        """Without a blob in the handoff, one that the DataRoot holds in its place will do, if it is the right one."""
+        digest = claim.content_hash
+        if digest is not None and holds(self._kept.root, claim.canonical, None, digest):
+            return True
+        self._plan.faults.about(claim.record_id, "its blob is missing from the handoff")
+        return False
+
+    def _compare(self, claim: MediaClaim, source: Entry) -> str:
+        if claim.content_size is not None and claim.content_size != source.size:
+            return f"its blob has {source.size} bytes; its content_size says {claim.content_size}"
+        if claim.content_hash is not None and claim.content_hash != self._hashes[source.path]:
+            return "its blob does not hash to its content_hash"
+        if holds(self._kept.root, claim.canonical, source, self._hashes[source.path]) is False:
+            return f"the DataRoot holds another content at {claim.canonical}"
+        return ""
+
+    def _keep_aside(self, entry: Entry) -> None:
+        target = str(PurePosixPath("handoffs", self._plan.handoff_id, entry.path))
+        if holds(self._kept.root, target, entry, self._hashes[entry.path]) is False:
+            self._plan.faults.add(f"the DataRoot holds another content at {path_text(target)}")
+            return
+        is_database = entry.path.startswith(DATABASE)
+        is_media = entry.path.startswith("media/")
+        self._plan.placements.append(
+            Placement(entry, self._hashes[entry.path], target, is_media=is_media, may_link=not is_database)
+        )
+
+
+def _require_not_ours(row: MetadataRow) -> None:
+    """Records that say what is safe are written by Stage 1 alone: a handoff cannot bring them."""
+    parts = row.record_id.split("/", 2)
+    if parts[0] == SYSTEM_RUN or row.record_type in _OURS or (len(parts) > 1 and parts[1] in _OURS):
+        raise ContractInvalid(
+            f"it holds a record that only Stage 1 may write: {row.record_id[:160]!r}",
+            remedy="hand off what the sidecar wrote, not a DataRoot; it was left as it is",
+        )

@@ -1,0 +1,184 @@
+"""What one row claims: is it a whole record, which blob is its own, what it refers to `[meta-3]`, `[meta-4]`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pipeline.dataroot import blob_path, rid
+from pipeline.stores.metadata import MetadataRow
+from schemas.canonical import NotCanonical, payload_hash
+from schemas.evidence import FRAME, Frame, Record, parse_record
+from schemas.fields import parse_utc
+
+_PLAUSIBLE_YEARS = range(2000, 2101)
+_LONGEST_NAME = 255
+
+
+@dataclass(frozen=True, slots=True)
+class MediaClaim:
+    """A record's blob: where it may lie in the handoff, where it belongs, and what it must hash to."""
+
+    record_id: str
+    named: str | None
+    """The payload's `blob_path`."""
+    canonical: str
+    """The place in a DataRoot, which a handoff may use too."""
+    required: bool
+    content_hash: str | None
+    content_size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FrameClaim:
+    """A frame whose row is in order; complete once its blob and all it refers to are there `[handoff-6]`."""
+
+    frame_id: str
+    run_id: str
+    ts_utc: str
+    references: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class RowCheck:
+    """What was found in one row. `incomplete` says why it is not a whole record; such a row is kept all the same."""
+
+    is_frame: bool = False
+    incomplete: str = ""
+    warnings: list[str] = field(default_factory=list)
+    media: MediaClaim | None = None
+    frame: FrameClaim | None = None
+
+
+class _Incomplete(Exception):
+    """Why a row is not a whole record."""
+
+
+def check_row(row: MetadataRow) -> RowCheck:
+    """Read a row's payload as far as Stage 1 needs it; never raises, whatever the payload holds."""
+    check = RowCheck(is_frame=row.record_type == FRAME)
+    try:
+        _check(row, check)
+    except _Incomplete as reason:
+        check.incomplete, check.media, check.frame = str(reason), None, None
+    except RecursionError:
+        check.incomplete, check.media, check.frame = "its payload is nested too deeply", None, None
+    return check
+
+
+def _check(row: MetadataRow, check: RowCheck) -> None:
+    fields = _read_object(row)
+    check.is_frame = check.is_frame or fields.get("record_type") == FRAME
+    record = _read_record(row, fields.get("record_type") == FRAME, check)
+    moment = _moment(record, check)
+    if not row.record_id.startswith(f"{record.run_id}/"):
+        raise _Incomplete("its id does not begin with its run_id")
+    if record.content_hash is None and record.payload_hash is None:
+        raise _Incomplete("it has neither content_hash nor payload_hash")
+    _compare_columns(row, record, check)
+    hash_holds = _check_payload_hash(fields, record, check)
+    check.media = _media(row.record_id, record, fields, moment, check)
+    if isinstance(record, Frame):
+        references = _references(fields, check)
+        if hash_holds and references is not None:
+            check.frame = FrameClaim(row.record_id, record.run_id, record.ts_utc, references)
+
+
+def _read_object(row: MetadataRow) -> dict[str, Any]:
+    try:
+        fields = json.loads(row.payload_bytes.decode())
+    except ValueError as error:
+        raise _Incomplete("its payload is not readable JSON") from error
+    if not isinstance(fields, dict):
+        raise _Incomplete("its payload is not a JSON object")
+    return fields
+
+
+def _read_record(row: MetadataRow, is_frame: bool, check: RowCheck) -> Record:
+    model = Frame if is_frame else Record
+    try:
+        record, damaged = parse_record(model, row.payload_bytes.decode())
+    except ValueError as error:
+        raise _Incomplete(str(error)) from error
+    if damaged:
+        check.warnings.append(f"damaged optional fields left aside: {', '.join(damaged)}")
+    return record
+
+
+def _moment(record: Record, check: RowCheck) -> datetime:
+    text = record.ts_utc or record.start_ts_utc or record.end_ts_utc
+    if text is None:
+        raise _Incomplete("it has no time")
+    try:
+        moment = parse_utc(text)
+    except ValueError as error:
+        raise _Incomplete("its time cannot be read as ISO-8601 with a zone") from error
+    if moment.year not in _PLAUSIBLE_YEARS:
+        check.warnings.append(f"implausible time, in the year {moment.year}")
+    return moment
+
+
+def _compare_columns(row: MetadataRow, record: Record, check: RowCheck) -> None:
+    """Readers find rows by these columns, so one that contradicts its payload is hidden or misplaced."""
+    pairs = {
+        "record_type": (row.record_type, record.record_type),
+        "run_id": (row.run_id, record.run_id),
+        "ts_utc": (row.ts_utc, record.ts_utc or row.ts_utc),
+    }
+    differing = [name for name, (column, value) in pairs.items() if column != value]
+    if differing:
+        check.warnings.append(f"columns that differ from the payload: {', '.join(differing)}")
+
+
+def _check_payload_hash(fields: dict[str, Any], record: Record, check: RowCheck) -> bool:
+    """Tell whether the payload's own hash does not speak against it `[hash-1]`, `[hash-2]`."""
+    if record.payload_hash is None:
+        return True
+    try:
+        matches = payload_hash(fields) == record.payload_hash
+    except NotCanonical:
+        check.warnings.append("payload_hash is unverifiable: the payload holds a float or is not canonical")
+        return True
+    if not matches:
+        check.warnings.append("payload_hash does not match the payload")
+    return matches
+
+
+def _media(
+    record_id: str, record: Record, fields: dict[str, Any], moment: datetime, check: RowCheck
+) -> MediaClaim | None:
+    is_frame = isinstance(record, Frame)
+    named = fields.get("blob_path")
+    if named is not None and not isinstance(named, str):
+        check.warnings.append("blob_path is no text")
+        named = None
+    if len(rid(record_id)) + len(".blob") > _LONGEST_NAME or len(rid(record.run_id)) > _LONGEST_NAME:
+        if is_frame or named:
+            raise _Incomplete("its id is too long to name a file")
+        return None
+    hashed = is_frame or named is not None
+    size = fields.get("content_size")
+    return MediaClaim(
+        record_id=record_id,
+        named=named,
+        canonical=str(blob_path(record.run_id, record_id, record.record_type, moment)),
+        required=hashed,
+        content_hash=record.content_hash if hashed else None,
+        content_size=size if hashed and type(size) is int else None,
+    )
+
+
+def _references(fields: dict[str, Any], check: RowCheck) -> tuple[str, ...] | None:
+    """The record ids in all `*_ref` fields; None when one is there and names no record."""
+    found = []
+    for name, value in fields.items():
+        if not name.endswith("_ref") or value is None:
+            continue
+        record_id = value.get("record_id") if isinstance(value, dict) else None
+        if not isinstance(record_id, str):
+            check.warnings.append(f"{name[:64]} names no record")
+            return None
+        found.append(record_id)
+    return tuple(found)

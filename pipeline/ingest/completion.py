@@ -1,0 +1,143 @@
+"""What Stage 1 says when a handoff is safe: records in the metadata store, a journal event, the marker.
+
+All of it is a function of the completion record, so that a rerun says the same again `[handoff-2]`, `[handoff-5]`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from pipeline.dataroot import REAP_MARKER, rid
+from pipeline.ingest.check_rows import FrameClaim
+from pipeline.ingest.handoff_directory import marker_leftovers
+from pipeline.stores.atomic import fsync_directory, replace_bytes
+from pipeline.stores.metadata import MetadataRow, MetadataStore, as_bytes
+from schemas.canonical import payload_hash
+from schemas.evidence import FRAME
+from schemas.handoff import (
+    COMPLETED,
+    RETENTION_ELIGIBLE,
+    STAGE1_COMPLETE,
+    SYSTEM_RUN,
+    HandoffCompleted,
+    HandoffIntegrity,
+    ReapMarker,
+    RetentionEligible,
+    Stage1Complete,
+    SystemRecord,
+)
+
+_MARKER_MAX_BYTES = 1 << 16
+
+
+def completion_id(manifest_sha256: str) -> str:
+    """Name a handoff's completion record by what the handoff held."""
+    return f"{SYSTEM_RUN}/{COMPLETED}/{manifest_sha256}"
+
+
+def completed_event_id(manifest_sha256: str) -> str:
+    """Name a handoff's journal event `[hash-4]`."""
+    return f"{SYSTEM_RUN}/handoff.completed/{manifest_sha256}"
+
+
+def read_completion(store: MetadataStore, manifest_sha256: str) -> HandoffCompleted | None:
+    """Look up the completion record of a manifest; None when the handoff was not completed."""
+    record_id = completion_id(manifest_sha256)
+    payload = store.payloads([record_id]).get(record_id)
+    return None if payload is None else HandoffCompleted.model_validate_json(as_bytes(payload))
+
+
+def completion_row(completed: dict[str, Any]) -> MetadataRow:
+    """Make the completion record's row out of its fields."""
+    record_id = completion_id(completed["handoff_manifest_sha256"])
+    return _row(record_id, HandoffCompleted, {"record_type": COMPLETED, "run_id": SYSTEM_RUN, **completed})
+
+
+def frame_rows(claim: FrameClaim) -> list[MetadataRow]:
+    """Make the two records that say a frame is complete and may be let go of `[handoff-6]`.
+
+    They carry the frame's own time: the same frame in another handoff gives the same records.
+    """
+    shared = {"run_id": claim.run_id, "ts_utc": claim.ts_utc, "source_record_id": claim.frame_id}
+    complete = {"record_type": STAGE1_COMPLETE, **shared, "source_record_type": FRAME, "complete": True}
+    eligible = {
+        "record_type": RETENTION_ELIGIBLE,
+        **shared,
+        "stage1_contract_validated": True,
+        "quarantine_pending": False,
+    }
+    return [
+        _row(_frame_record_id(claim, STAGE1_COMPLETE), Stage1Complete, complete),
+        _row(_frame_record_id(claim, RETENTION_ELIGIBLE), RetentionEligible, eligible),
+    ]
+
+
+def render_marker(completed: HandoffCompleted, dest_data_root: str) -> bytes:
+    """Write the marker that a completion record stands for."""
+    marker = ReapMarker(
+        schema="autocapture.handoff.reap_eligible.v1",
+        handoff_root=completed.handoff_root,
+        dest_data_root=dest_data_root,
+        ingested_at_utc=completed.ended_utc,
+        ingest_run_id=completed.ingest_run_id,
+        counts=completed.counts,
+        integrity=HandoffIntegrity(handoff_manifest_sha256=completed.handoff_manifest_sha256),
+    )
+    return _json(marker.model_dump(by_alias=True)) + b"\n"
+
+
+def read_marker(handoff: Path) -> tuple[ReapMarker, bytes] | None:
+    """Read the marker that lies in a handoff; None when there is none that we could have written."""
+    path = handoff / REAP_MARKER
+    try:
+        if path.is_symlink() or path.stat().st_size > _MARKER_MAX_BYTES:
+            return None
+        data = path.read_bytes()
+        return ReapMarker.model_validate_json(data), data
+    except (OSError, ValidationError):
+        return None
+
+
+def write_marker(handoff: Path, marker: bytes) -> None:
+    """Publish the marker, unless this very one lies there. Raises OSError."""
+    for leftover in marker_leftovers(handoff):
+        leftover.unlink(missing_ok=True)
+    found = read_marker(handoff)
+    if found is None or found[1] != marker:
+        replace_bytes(handoff / REAP_MARKER, marker)
+    else:
+        fsync_directory(handoff)
+
+
+def withdraw_marker(handoff: Path, dest_data_root: str) -> bool:
+    """Take back a marker of this DataRoot that can no longer be vouched for; tells whether there was one.
+
+    The handoff changed after it was marked: a reaper that believes the old marker would delete what nobody kept.
+    Raises OSError.
+    """
+    found = read_marker(handoff)
+    if found is None or found[0].dest_data_root != dest_data_root:
+        return False
+    (handoff / REAP_MARKER).unlink(missing_ok=True)
+    fsync_directory(handoff)
+    return True
+
+
+def _frame_record_id(claim: FrameClaim, record_type: str) -> str:
+    return f"{claim.run_id}/{record_type}/{rid(claim.frame_id)}"
+
+
+def _row(record_id: str, model: type[SystemRecord], fields: dict[str, Any]) -> MetadataRow:
+    body = {"schema_version": 1, **fields}
+    record = model.model_validate({**body, "payload_hash": payload_hash(body)})
+    payload = _json(record.model_dump()).decode()
+    return MetadataRow(record_id, payload, fields["record_type"], record.ts_utc, record.run_id)
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    """Canonical JSON, but for the normalising: ids and paths stay as they are written where they come from."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)

@@ -1,0 +1,70 @@
+"""A private copy of a handoff's database, so that reading it changes nothing in the handoff `[handoff-8]`."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import ContractInvalid
+from pipeline.ingest.handoff_directory import DATABASE, WAL, Entry, HandoffDirectory, Look
+
+_ROLLBACK_JOURNAL = "metadata.db-journal"
+_JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The copied database, and the hashes of the files it was copied from, by path."""
+
+    database: Path
+    hashes: dict[str, str]
+
+
+def take_snapshot(directory: HandoffDirectory, look: Look, private: Path) -> Snapshot:
+    """Copy the database with its WAL and rollback journal into a private directory.
+
+    A dead producer's committed rows may be in the WAL only, and a torn transaction in the rollback journal.
+    Raises ContractInvalid without a database, StillBeingWritten, OSError.
+    """
+    if DATABASE not in look.files:
+        raise ContractInvalid(
+            f"no {DATABASE} in it; a handoff dir must have one",
+            remedy="have the producer hand the dir off again; it was left as it is",
+        )
+    _refuse_super_journal(directory, look.files.get(_ROLLBACK_JOURNAL))
+    wanted = [look.files[DATABASE], look.wal, look.files.get(_ROLLBACK_JOURNAL)]
+    hashes = {entry.path: _copy(directory, entry, private / entry.path) for entry in wanted if entry is not None}
+    return Snapshot(private / DATABASE, hashes)
+
+
+def database_files(look: Look) -> list[Entry]:
+    """The files that make up the database as the handoff holds it: what is kept when it holds more than rows."""
+    return [look.files[DATABASE], *([look.wal] if look.wal is not None else [])]
+
+
+def is_database_file(path: str) -> bool:
+    """Tell whether a path is the database itself or its WAL."""
+    return path in (DATABASE, WAL)
+
+
+def _copy(directory: HandoffDirectory, entry: Entry, target: Path) -> str:
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, stat.S_IRUSR | stat.S_IWUSR)
+    try:
+        return directory.copy_file(entry, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_super_journal(directory: HandoffDirectory, journal: Entry | None) -> None:
+    """SQLite deletes the file that a journal names as its super-journal: no handoff may choose such a file."""
+    if journal is None or journal.size < len(_JOURNAL_MAGIC):
+        return
+    with directory.opened(journal) as descriptor:
+        ending = os.pread(descriptor, len(_JOURNAL_MAGIC), journal.size - len(_JOURNAL_MAGIC))
+    if ending == _JOURNAL_MAGIC:
+        raise ContractInvalid(
+            f"{_ROLLBACK_JOURNAL} belongs to a transaction over several databases, which cannot be read alone",
+            remedy="open and close metadata.db once where it was made, then hand it off again",
+        )
