@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal, Protocol
 
+import orjson
 from pydantic import Field
 
+from schemas.canonical import nfc
 from schemas.fields import Contract, Sha256
 
 IMAGE_SIZES_HEADER = "X-Image-Sizes"
@@ -38,6 +40,16 @@ class ReadText(Contract):
     height: int = Field(gt=0)
     lines: list[TextLine] = Field(max_length=MAX_LINES_IN_FRAME)
     elapsed_us: int = Field(ge=0, description="time the model took, in microseconds")
+
+
+def canonical_text_output(reply: ReadText) -> bytes:
+    """Write a reply as the `output_json` of a text record: the same bytes as canonical JSON would give `[hash-1]`.
+
+    Its types were validated, so the search for floats, half of what canonical JSON costs, is left out here.
+    """
+    lines = [{"bbox": line.bbox, "score": line.score, "text": nfc(line.text)} for line in reply.lines]
+    output = {"height": reply.height, "lines": lines, "width": reply.width}
+    return orjson.dumps(output, option=orjson.OPT_SORT_KEYS)
 
 
 class ReadFailed(Contract):

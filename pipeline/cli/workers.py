@@ -1,0 +1,76 @@
+"""`pipeline workers`: the model servers of a DataRoot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.cli.context import DataRootOption, JsonOption, SetOption, open_session
+from pipeline.errors import ExitCode
+
+workers = typer.Typer(no_args_is_help=True)
+
+
+def add(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.add_typer(workers, name="workers", help="Start, stop and list the model servers.")
+
+
+@workers.command()
+def up(
+    context: typer.Context, data_root: DataRootOption = None, as_json: JsonOption = False, overrides: SetOption = None
+) -> None:
+    """Start the model servers that do not run yet, and wait until they are ready."""
+    from pipeline.runs.servers import KINDS, ensure_server, server_status
+
+    session = open_session(context, data_root, as_json, overrides)
+    root = session.root.require_writable()
+    for kind in KINDS:
+        ensure_server(root, session.settings, kind)
+    servers = server_status(root)
+    session.print({"workers": servers}, lambda console: _show(console, servers))
+
+
+@workers.command()
+def down(
+    context: typer.Context, data_root: DataRootOption = None, as_json: JsonOption = False, overrides: SetOption = None
+) -> ExitCode:
+    """Stop the model servers, also those that are only starting. Exits with 2 when none ran."""
+    from pipeline.runs.servers import KINDS, stop_server
+
+    session = open_session(context, data_root, as_json, overrides)
+    root = session.root.require()
+    stopped = [{"kind": kind, "pid": pid} for kind in KINDS if (pid := stop_server(root, kind)) is not None]
+    session.print({"stopped": stopped}, lambda console: _show_stopped(console, stopped))
+    return ExitCode.OK if stopped else ExitCode.NOTHING_TO_DO
+
+
+@workers.command()
+def status(
+    context: typer.Context, data_root: DataRootOption = None, as_json: JsonOption = False, overrides: SetOption = None
+) -> None:
+    """List the model servers: state, process, address, model, requests answered."""
+    from pipeline.runs.servers import server_status
+
+    session = open_session(context, data_root, as_json, overrides)
+    servers = server_status(session.root.require())
+    session.print({"workers": servers}, lambda console: _show(console, servers))
+
+
+def _show(console: Console, servers: list[dict[str, Any]]) -> None:
+    table = Table("server", "state", "process", "address", "model", "digest", "requests", box=None)
+    for server in servers:
+        digest = (server["model_digest"] or "")[:12]
+        cells = (server["pid"], server["url"], server["model_id"], digest, server["requests"])
+        table.add_row(server["kind"], server["state"], *("" if cell is None else str(cell) for cell in cells))
+    console.print(table)
+
+
+def _show_stopped(console: Console, stopped: list[dict[str, Any]]) -> None:
+    for server in stopped:
+        console.print(f"stopped the {server['kind']} server, process {server['pid']}")
+    if not stopped:
+        console.print("no model server ran")

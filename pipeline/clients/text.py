@@ -1,0 +1,95 @@
+"""Sends frames to a text server and yields what it read, while the caller does other work."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from pipeline.clients.endpoint import require_loopback
+from pipeline.errors import Unavailable
+from schemas.serving import FrameRef, ReadText, RunFile, SampleFailure
+
+if TYPE_CHECKING:
+    from pipeline.clients.text_calls import TextCalls
+
+Outcome = tuple[int, ReadText | SampleFailure]
+
+
+class ServerGone(Unavailable):
+    """The server refused or broke a connection.
+
+    `in_flight` are the indices of frames that had been sent and were not answered, oldest first: a server reads one
+    image at a time, so the first is the likeliest cause. It is empty when the server could not be reached at all.
+    """
+
+    def __init__(self, in_flight: Sequence[int]) -> None:
+        super().__init__("the model server is gone", remedy="pipeline workers up")
+        self.in_flight = tuple(in_flight)
+
+
+class TextClient:
+    """Reads frames through a server: a `TextReader`.
+
+    `load` gives a frame's bytes and may raise SampleError; `may_send` is the gate, asked before every request and
+    while waiting. Both are called from another thread than the consumer's. Raises ContractInvalid for an endpoint that
+    is not on loopback, before anything is sent `[model-1]`.
+    """
+
+    def __init__(
+        self,
+        server: RunFile,
+        *,
+        load: Callable[[FrameRef], bytes],
+        may_send: Callable[[], bool],
+        concurrency: int,
+        timeout_s: float,
+    ) -> None:
+        self._url = require_loopback(server.url)
+        self._token = server.token
+        self._load = load
+        self._may_send = may_send
+        self._concurrency = concurrency
+        self._timeout_s = timeout_s
+
+    def __call__(self, frames: Sequence[FrameRef]) -> Iterator[Outcome]:
+        """Yield (index, result) as requests finish; end early, without the rest, once `may_send` says no.
+
+        Raises ServerGone after all that was answered has been yielded, and what `load` and `may_send` raise.
+        """
+        from pipeline.clients.text_calls import TextCalls  # late: commands that only look do not load an HTTP library
+
+        finished: SimpleQueue[list[Outcome] | None] = SimpleQueue()
+        calls = TextCalls(
+            frames,
+            url=self._url,
+            token=self._token,
+            load=self._load,
+            may_send=self._may_send,
+            concurrency=self._concurrency,
+            timeout_s=self._timeout_s,
+            finished=finished,
+        )
+        thread = threading.Thread(target=_run, args=(calls, finished), name="text-client", daemon=True)
+        thread.start()
+        try:
+            while (outcomes := finished.get()) is not None:
+                yield from outcomes
+        finally:
+            calls.close()
+            thread.join()
+        if calls.error is not None:
+            raise calls.error
+        if calls.lost is not None:
+            raise ServerGone(calls.lost)
+
+
+def _run(calls: TextCalls, finished: SimpleQueue[list[Outcome] | None]) -> None:
+    try:
+        asyncio.run(calls.run())
+    except BaseException as error:  # noqa: BLE001  raised again in the consumer's thread
+        calls.error = error
+    finally:
+        finished.put(None)

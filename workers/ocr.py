@@ -1,0 +1,191 @@
+"""Reads the text of whole frames: PP-OCR through RapidOCR on ONNX Runtime, on the CPU, from weights in the package."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import unicodedata
+from collections.abc import Sequence
+from functools import cached_property
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import Unavailable
+from schemas.canonical import canonical_sha256, nfc, sha256_hex
+from schemas.serving import MAX_LINE_LENGTH, MAX_LINES_IN_FRAME, ModelIdentity, ReadFailed, ReadText, TextLine
+from workers.reading_order import Box, reading_order
+from workers.server import options, serve
+
+INSTALL = "pip install 'autocapture-pipeline[ocr]'"
+
+_WEIGHTS = {"Det": "PP-OCRv6_det_small.onnx", "Rec": "PP-OCRv6_rec_small.onnx"}
+
+PARAMETERS: dict[str, bool | int | float | str] = {
+    "Global.use_cls": False,
+    "Global.text_score": 0.5,
+    "Global.min_side_len": 30,
+    "Global.max_side_len": 4096,
+    "Global.use_vertical_padding": True,
+    "Det.limit_side_len": 736,
+    "Det.limit_type": "min",
+    "Det.thresh": 0.3,
+    "Det.box_thresh": 0.5,
+    "Det.max_candidates": 3000,
+    "Det.unclip_ratio": 1.6,
+    "Det.use_dilation": True,
+    "Det.score_mode": "fast",
+    "Rec.rec_batch_num": 1,
+}
+"""All that decides over the text and is not in the weights; measured in docs/benchmarks.md. A batch of one line, since
+in a larger one a line is padded to its widest neighbour, and would read differently beside another `[row-1]`."""
+
+_VERSIONS_THAT_MATTER = ("rapidocr", "onnxruntime", "pillow", "pyclipper", "shapely")
+
+
+class OcrEngine:
+    """PP-OCR; `read` is a function of the image's bytes. Raises Unavailable when a package or weight is missing."""
+
+    def __init__(self, threads: int) -> None:
+        try:
+            rapidocr, runtime = import_module("rapidocr"), import_module("onnxruntime")
+            self._decode = import_module("workers.images").decode_image
+        except ImportError as error:
+            raise Unavailable(f"the OCR engine needs the package {error.name or error}", remedy=INSTALL) from error
+        runtime.disable_telemetry_events()
+        self._weights = _find_weights(Path(str(rapidocr.__file__)).parent / "models")
+        self._session_runs = _Interruptible(runtime.RunOptions)
+        self._ocr = rapidocr.RapidOCR(params=self._parameters(threads))
+        self._make_interruptible()
+
+    @cached_property
+    def identity(self) -> ModelIdentity:
+        """PP-OCRv6 small, with a digest over weights, parameters and the libraries that change what is read."""
+        described = {
+            "weights": {part: sha256_hex(path.read_bytes()) for part, path in self._weights.items()},
+            "parameters": {name: str(value) for name, value in PARAMETERS.items()},
+            "versions": {name: metadata.version(name) for name in _VERSIONS_THAT_MATTER} | {"opencv": _opencv()},
+        }
+        return ModelIdentity(
+            provider_id="rapidocr-onnxruntime",
+            model_id="PP-OCRv6-small",
+            model_digest=canonical_sha256(described),
+        )
+
+    def read(self, image: bytes) -> ReadText | ReadFailed:
+        """Read all lines of an image, in reading order."""
+        started = time.perf_counter_ns()
+        pixels = self._decode(image)
+        if isinstance(pixels, ReadFailed):
+            return pixels
+        height, width = pixels.shape[:2]
+        found = self._ocr(pixels)
+        lines = [] if found.boxes is None else _lines(found.boxes, found.txts, found.scores, width, height)
+        elapsed_us = (time.perf_counter_ns() - started) // 1000
+        return ReadText(width=width, height=height, lines=lines[:MAX_LINES_IN_FRAME], elapsed_us=elapsed_us)
+
+    def interrupt(self) -> None:
+        """Make the running inference fail within some tenths of a second."""
+        self._session_runs.interrupt()
+
+    def rearm(self) -> None:
+        """Let inferences run again."""
+        self._session_runs.rearm()
+
+    def _parameters(self, threads: int) -> dict[str, Any]:
+        return PARAMETERS | {
+            "Global.log_level": "error",
+            "Det.model_path": str(self._weights["Det"]),
+            "Rec.model_path": str(self._weights["Rec"]),
+            # RapidOCR takes more threads than there are cores for "not set".
+            "EngineConfig.onnxruntime.intra_op_num_threads": min(threads, os.cpu_count() or 1),
+            "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+        }
+
+    def _make_interruptible(self) -> None:
+        """Load both models now, and pass our run options to each inference: RapidOCR offers no way to."""
+        for part in (self._ocr._load_det_model(), self._ocr._load_rec_model()):
+            part.session.session = self._session_runs.wrap(part.session.session)
+
+
+class _Interruptible:
+    """Runs inferences with options on which another thread can set `terminate`."""
+
+    def __init__(self, new_options: Any) -> None:
+        self._new_options = new_options
+        self._options = new_options()
+
+    def interrupt(self) -> None:
+        self._options.terminate = True
+
+    def rearm(self) -> None:
+        if self._options.terminate:
+            self._options = self._new_options()
+
+    def wrap(self, session: Any) -> Any:
+        return _Session(session, self)
+
+    def run(self, session: Any, outputs: Sequence[str], inputs: dict[str, Any]) -> Any:
+        return session.run(outputs, inputs, self._options)
+
+
+class _Session:
+    """An ONNX Runtime session of which `run` can be interrupted."""
+
+    def __init__(self, session: Any, runs: _Interruptible) -> None:
+        self._session = session
+        self._runs = runs
+
+    def run(self, outputs: Sequence[str], inputs: dict[str, Any]) -> Any:
+        return self._runs.run(self._session, outputs, inputs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+
+def _find_weights(folder: Path) -> dict[str, Path]:
+    found = {part: folder / name for part, name in _WEIGHTS.items()}
+    for path in found.values():
+        if not path.is_file():
+            raise Unavailable(f"the OCR engine's weights {path.name} are not in its package", remedy=INSTALL)
+    return found
+
+
+def _opencv() -> str:
+    return str(import_module("cv2").__version__)
+
+
+def _lines(quads: Any, texts: Sequence[str], scores: Sequence[float], width: int, height: int) -> list[TextLine]:
+    lines = []
+    for quad, raw, score in zip(quads, texts, scores, strict=True):
+        box, text = _box(quad, width, height), _clean(raw)
+        if box is not None and text:
+            lines.append(TextLine(text=text, bbox=box, score=round(min(max(float(score), 0.0), 1.0) * 10_000)))
+    return reading_order(lines)
+
+
+def _box(quad: Any, width: int, height: int) -> Box | None:
+    """The upright box around a quadrilateral, within the image; None when nothing is left of it."""
+    xs, ys = [float(x) for x, _ in quad], [float(y) for _, y in quad]
+    left, top = max(0, int(min(xs))), max(0, int(min(ys)))
+    # The corners are pixels that belong to the text; the box ends after them.
+    right, bottom = min(width, int(max(xs)) + 1), min(height, int(max(ys)) + 1)
+    return (left, top, right, bottom) if left < right and top < bottom else None
+
+
+def _clean(text: str) -> str:
+    kept = "".join(mark for mark in text if unicodedata.category(mark) not in ("Cc", "Cs"))
+    return nfc(kept).strip()[:MAX_LINE_LENGTH]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve OCR until told to end; returns the exit code."""
+    parser = options("ocr")
+    parser.add_argument("--threads", type=int, default=2, help="threads of the model's runtime")
+    given = parser.parse_args(argv)
+    return serve("ocr", given, lambda: OcrEngine(given.threads))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

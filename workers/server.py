@@ -1,0 +1,162 @@
+"""The shell that every model server shares: one loopback socket, a token, a run file, and an end when nobody asks.
+
+    lock (pid in it) → load the model → bind 127.0.0.1:0 → write the run file → answer → remove the run file → end
+
+The lock `<run-file>.lock` is held from before the model is loaded until the process is gone, however it goes: whoever
+finds it held knows that a server lives, and its pid, even when there is no run file yet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+from aiohttp import web
+
+from pipeline.errors import Busy, PipelineError
+from schemas.serving import RunFile
+from workers.answering import Answering, TextEngine, build_app
+
+_NICENESS = 10
+_WATCH_EVERY_S = 0.5
+_SHUTDOWN_GRACE_S = 0.2
+_LOCK_ATTEMPTS = 5
+_KEEPALIVE_S = 3600.0
+"""Long, so that the server never closes a connection on which a request may be on its way."""
+
+_log = logging.getLogger("workers")
+
+
+def options(kind: str) -> argparse.ArgumentParser:
+    """The options of every server; a server adds its own."""
+    parser = argparse.ArgumentParser(prog=f"workers.{kind}", allow_abbrev=False)
+    parser.add_argument("--run-file", type=Path, required=True, help="where to write how to reach the server")
+    parser.add_argument("--idle-exit-s", type=float, default=600.0, help="end after so many seconds without a request")
+    parser.add_argument("--lock-fd", type=int, help="descriptor of the lock, already held, that the parent hands over")
+    return parser
+
+
+def serve(kind: str, given: argparse.Namespace, load: Callable[[], TextEngine]) -> int:
+    """Run a server until it is told to end, or is idle for too long; returns its exit code.
+
+    A PipelineError from `load` becomes the last line on stderr, for the one who started the server, and its exit code.
+    """
+    os.umask(0o077)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=f"%(asctime)s {kind} %(message)s")
+    try:
+        lock = _hold_lock(given.run_file, given.lock_fd)
+        os.nice(_NICENESS)
+        given.run_file.unlink(missing_ok=True)
+        asyncio.run(_serve(kind, given.run_file, given.idle_exit_s, lock, load()))
+    except PipelineError as error:
+        sys.stderr.write(f"error: {error.message} → {error.remedy}\n")
+        return int(error.exit_code)
+    return 0
+
+
+def lock_file(run_file: Path) -> Path:
+    """The lock of the server that writes this run file."""
+    return run_file.with_name(run_file.name + ".lock")
+
+
+def _hold_lock(run_file: Path, inherited: int | None) -> int:
+    """Take the lock, or take over the parent's, and put our pid in it. Raises Busy."""
+    path = lock_file(run_file)
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600) if inherited is None else inherited
+    os.set_inheritable(lock, False)
+    for attempt in range(_LOCK_ATTEMPTS):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError as error:
+            # Whoever looks whether a server lives holds the lock for a moment too.
+            if attempt == _LOCK_ATTEMPTS - 1:
+                raise Busy(f"another server holds {path}", remedy="pipeline workers status") from error
+            time.sleep(0.02)
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    return lock
+
+
+async def _serve(kind: str, run_file: Path, idle_exit_s: float, lock: int, engine: TextEngine) -> None:
+    token = secrets.token_urlsafe(32)
+    answering = Answering(engine)
+    runner = web.AppRunner(
+        build_app(kind, token, answering),
+        access_log=None,
+        handler_cancellation=True,
+        keepalive_timeout=_KEEPALIVE_S,
+        shutdown_timeout=_SHUTDOWN_GRACE_S,
+    )
+    end = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, end.set)
+    await runner.setup()
+    try:
+        listener = _listen()
+        await web.SockSite(runner, listener).start()
+        _write_run_file(run_file, kind, listener.getsockname()[1], token, answering)
+        _log.info("ready, process %d", os.getpid())
+        reason = await _wait_for_end(end, run_file, lock, answering, idle_exit_s)
+        _log.info("ending: %s", reason)
+    finally:
+        run_file.unlink(missing_ok=True)
+        await runner.cleanup()
+        answering.close()
+
+
+def _listen() -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(128)
+    listener.setblocking(False)
+    return listener
+
+
+def _write_run_file(path: Path, kind: str, port: int, token: str, answering: Answering) -> None:
+    pid = os.getpid()
+    content = RunFile(
+        kind=kind,
+        pid=pid,
+        created_at=psutil.Process(pid).create_time(),
+        url=f"http://127.0.0.1:{port}",
+        token=token,
+        model=answering.engine.identity,
+    )
+    descriptor, name = tempfile.mkstemp(prefix=f".tmp-{path.name}-", dir=path.parent)
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(content.model_dump_json(indent=2) + "\n")
+    Path(name).rename(path)
+
+
+async def _wait_for_end(end: asyncio.Event, run_file: Path, lock: int, answering: Answering, idle_exit_s: float) -> str:
+    """Wait for a signal, for idleness, or for the files by which we are found to be taken away; tells which."""
+    while True:
+        try:
+            await asyncio.wait_for(end.wait(), min(_WATCH_EVERY_S, idle_exit_s))
+            return "told to"
+        except TimeoutError:
+            pass
+        if answering.idle_since is not None and time.monotonic() - answering.idle_since >= idle_exit_s:
+            return f"no request for {idle_exit_s:g} s"
+        if not _can_be_found(run_file, lock):
+            return "the run file or its lock is gone"
+
+
+def _can_be_found(run_file: Path, lock: int) -> bool:
+    try:
+        return run_file.exists() and os.path.samestat(lock_file(run_file).stat(), os.fstat(lock))
+    except FileNotFoundError:
+        return False
