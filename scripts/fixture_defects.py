@@ -36,7 +36,7 @@ def _plain(handoff: Handoff, target: Path) -> None:
 
 def _torn_write(handoff: Handoff, target: Path) -> None:
     whole = handoff.files[handoff.blob(1)]
-    handoff.files[handoff.blob(1)] = whole[: len(whole) // 2]
+    handoff.files[handoff.blob(1)] = whole[: len(whole) // 2].ljust(len(whole), b"\0")
     handoff.write(target)
 
 

@@ -16,7 +16,7 @@ from schemas.canonical import canonical_json, payload_hash, sha256_hex
 from schemas.fields import parse_utc
 
 FRAME, WINDOW, INPUT = "evidence.capture.frame", "evidence.window.meta", "derived.input.summary"
-SIZE = (480, 120)
+SIZE = (320, 240)
 
 
 class Row(NamedTuple):
@@ -126,7 +126,7 @@ def with_payload(row: Row, payload: str) -> Row:
 def draw_text(text: str) -> bytes:
     """Draw black text on white and give the PNG's bytes."""
     image = Image.new("RGB", SIZE, "white")
-    ImageDraw.Draw(image).text((24, 40), text, fill="black", font=ImageFont.load_default(size=28))
+    ImageDraw.Draw(image).text((20, 100), text, fill="black", font=ImageFont.load_default(size=26))
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
