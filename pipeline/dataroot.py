@@ -35,9 +35,14 @@ def unrid(name: str) -> str:
 
 def blob_path(run_id: str, record_id: str, record_type: str, moment: datetime) -> PurePosixPath:
     """Where a record's blob lies, relative to the DataRoot `[root-1]`; the date is that of the record's `ts_utc`."""
+    return PurePosixPath(blob_key(run_id, record_id, record_type, moment))
+
+
+def blob_key(run_id: str, record_id: str, record_type: str, moment: datetime) -> str:
+    """`blob_path` as text."""
     kind = "derived" if record_type.startswith("derived.") else "evidence"
-    day = moment.date().isoformat().split("-")
-    return PurePosixPath("media", rid(run_id), kind, *day, f"{rid(record_id)}.blob")
+    day = moment.date().isoformat().replace("-", "/")
+    return f"media/{rid(run_id)}/{kind}/{day}/{rid(record_id)}.blob"
 
 
 def partition_value(text: str) -> str:

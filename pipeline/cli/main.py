@@ -7,13 +7,15 @@ import os
 import sys
 from typing import Annotated
 
+import orjson
 import typer
 from typer.exceptions import Abort, TyperException
 
 from pipeline import __version__
-from pipeline.cli import ingest
+from pipeline.cli import ingest, reports, sql, workers
+from pipeline.cli import run as run_command
 from pipeline.cli.context import DataRootOption, Invocation, JsonOption, SetOption
-from pipeline.errors import ExitCode, PipelineError
+from pipeline.errors import ExitCode, NothingToDo, PipelineError
 
 app = typer.Typer(
     name="pipeline",
@@ -45,7 +47,8 @@ def _invocation(
     context.obj = Invocation(data_root, as_json, list(overrides or []))
 
 
-ingest.add(app)
+for _command in (ingest, run_command, sql, reports, workers):
+    _command.add(app)
 
 
 def main() -> None:
@@ -60,12 +63,23 @@ def run(arguments: list[str]) -> int:
     try:
         result = app(args=arguments, prog_name="pipeline", standalone_mode=False)
     except TyperException as error:
-        sys.stderr.write(f"error: {error.format_message()}\n  → see: pipeline --help\n")
+        message = error.format_message()
+        is_help = message.startswith("Usage:")  # no arguments at all
+        sys.stderr.write(f"{message}\n" if is_help else f"error: {message}\n  → see: pipeline --help\n")
         return ExitCode.USAGE
     except PipelineError as error:
-        sys.stderr.write(f"error: {error}\n")
+        _report(error, as_json="--json" in arguments)
         return error.exit_code
     except (Abort, KeyboardInterrupt):
         sys.stderr.write("interrupted\n")
         return 130
     return int(result) if isinstance(result, int) else ExitCode.OK
+
+
+def _report(error: PipelineError, *, as_json: bool) -> None:
+    """Say what went wrong: a line and its remedy on stderr, and for programs the one JSON object on stdout."""
+    prefix = "" if isinstance(error, NothingToDo) else "error: "
+    sys.stderr.write(f"{prefix}{error}\n")
+    if as_json:
+        content = {"ok": False, "exit_code": int(error.exit_code), "error": error.message, "remedy": error.remedy}
+        sys.stdout.write(orjson.dumps(content, option=orjson.OPT_INDENT_2).decode() + "\n")

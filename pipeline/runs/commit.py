@@ -1,4 +1,4 @@
-"""The one writer: fact file first, then the catalog row, then what `stage_outcomes` shows of it."""
+"""The one writer: fact file first, then the catalog row; `stage_outcomes` follows the catalog."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ def commit_shard(
     outcomes = _outcomes(stage, result, fingerprint, catalog, settings, now_us)
     with catalog.transaction():
         catalog.record_outcomes(stage.name, outcomes)
-    project_outcomes(catalog, facts)
     return Counter(outcome.status for outcome in outcomes)
 
 

@@ -30,6 +30,9 @@ from pipeline.stores.lock import hold_lock
 MAX_SERVER_DEATHS = 5
 """How often a run starts a model server again that died, before it gives up."""
 
+PROJECT_EVERY_S = 10.0
+"""How long `stage_outcomes` may stay behind the catalog while a run works; at its end it is up to date."""
+
 log = logging.getLogger("pipeline")
 
 ModelSource = Callable[[str], TextModel]
@@ -86,7 +89,10 @@ def run(
         manifest = RunManifest(root, settings, _describe(options, engine))
         loop = _Loop(root, settings, options, engine, gate, models, progress, evidence, catalog, manifest)
         with progress, _ending(manifest):
-            return loop.run()
+            try:
+                return loop.run()
+            finally:
+                project_outcomes(catalog, loop.facts)
 
 
 class _ending:  # noqa: N801 reads as a statement
@@ -127,6 +133,7 @@ class _Loop:
         self.reprocessed: set[str] = set()
         self.frames_left = self.options.max_frames
         self.server_deaths = 0
+        self.projected_at = time.monotonic()
 
     def run(self) -> RunReport:
         started = time.monotonic()
@@ -185,11 +192,18 @@ class _Loop:
             self.report.samples.setdefault(stage.name, Counter()).update(counts)
             sizer.measured(len(result.batch.results), result.elapsed_s)
             self.progress.advance(counts.total())
+            self._project_now_and_then()
             if counts.total() < len(result.shard.samples):
                 self._require_idle()
             if result.server_gone:
                 self._server_died(stage)
                 return
+
+    def _project_now_and_then(self) -> None:
+        """Many small hours would otherwise cost two files each; readers see outcomes at most this much later."""
+        if time.monotonic() - self.projected_at > PROJECT_EVERY_S:
+            project_outcomes(self.catalog, self.facts)
+            self.projected_at = time.monotonic()
 
     def _while_idle(self, shards: Iterator[Shard]) -> Iterator[Shard]:
         for shard in shards:

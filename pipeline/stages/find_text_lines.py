@@ -12,7 +12,7 @@ from pipeline.stages.batch import Batch, SampleResult
 from schemas.arrow import table_schema
 from schemas.canonical import canonical_json, sha256_hex
 from schemas.record import RECORD_TYPE, SCHEMA_VERSION, record_id, row_hash
-from schemas.serving import FrameRef, ModelIdentity, ReadText, SampleFailure, TextReader
+from schemas.serving import FrameRef, ModelIdentity, ReadText, SampleFailure, TextReader, canonical_text_output
 
 MODALITY = "ocr"
 
@@ -47,11 +47,7 @@ def find_text_lines(frames: Sequence[FrameRef], read: TextReader, making: Making
 
 
 def _record(frame: FrameRef, reply: ReadText, making: Making) -> dict[str, Any]:
-    output = canonical_json({
-        "width": reply.width,
-        "height": reply.height,
-        "lines": [{"text": line.text, "bbox": line.bbox, "score": line.score} for line in reply.lines],
-    })  # fmt: skip
+    output = canonical_text_output(reply)
     provenance = {
         "stage": making.stage,
         "stage_version": making.stage_version,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.dataroot import blob_path
+from pipeline.dataroot import blob_key
 from pipeline.stages.batch import Batch, SampleInput, SampleResult
 from pipeline.stages.name_apps import name_app
 from schemas.arrow import table_schema
@@ -42,7 +42,7 @@ def _row(sample: SampleInput, frame: Frame) -> dict[str, Any]:
         "content_hash": frame.content_hash,
         "content_size": frame.content_size,
         "content_type": frame.content_type,
-        "blob_path": str(blob_path(sample.run_id, sample.sample_id, frame.record_type, sample.ts_utc)),
+        "blob_path": blob_key(sample.run_id, sample.sample_id, frame.record_type, sample.ts_utc),
         "window_record_id": frame.window_ref.record_id if frame.window_ref else None,
         **_window_columns(window),
         "uia_record_id": frame.uia_ref.record_id if frame.uia_ref else None,

@@ -47,8 +47,8 @@ def visit_urls(
     """Join following frames of one (run, day) that show the same page into rows of `url_visits`.
 
     `frames` and `windows` are rows of these tables in order of time, `snapshots` UIA payloads by record id,
-    `inputs` input summaries. A visit begins when a window shows another address than before, or the same after a page load that the
-    keyboard asked for (address typed, or reload).
+    `inputs` input summaries. A visit begins when a window shows another address than before, or the same after a page
+    load that the keyboard asked for (address typed, or reload).
     """
     loads = _page_loads(windows.select(["ts_utc", "hwnd"]).to_pylist(), inputs)
     visits: list[_Visit] = []

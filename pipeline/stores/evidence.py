@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
-from pipeline.dataroot import DataRoot, blob_path
+from pipeline.dataroot import DataRoot, blob_key
 from pipeline.errors import ContractInvalid, SampleError
 from schemas.canonical import sha256_hex
 
@@ -85,19 +85,19 @@ class EvidenceStore:
         The canonical place; only where nothing is there, the path that the payload names, if it stays inside the
         DataRoot (a sidecar may fill it with another layout).
         """
-        canonical = blob_path(run_id, record_id, record_type, moment)
-        if named and not (self.root.path / canonical).exists():
-            candidate = PurePosixPath(named)
-            resolved = (self.root.path / candidate).resolve()
-            if not candidate.is_absolute() and resolved.is_relative_to(self.root.path.resolve()) and resolved.is_file():
-                return str(candidate)
-        return str(canonical)
+        canonical = blob_key(run_id, record_id, record_type, moment)
+        if not named or named == canonical or (self.root.path / canonical).exists():
+            return canonical
+        candidate = PurePosixPath(named)
+        resolved = (self.root.path / candidate).resolve()
+        inside = not candidate.is_absolute() and resolved.is_relative_to(self.root.path.resolve())
+        return str(candidate) if inside and resolved.is_file() else canonical
 
 
 def load_blob(root: DataRoot, relative: str, content_hash: str) -> bytes:
     """Read a blob and prove that it is the one the record means. Raises SampleError."""
     try:
-        descriptor = os.open(root.path / relative, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(f"{root.path}/{relative}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError as error:
         raise SampleError("blob_missing", "the frame's blob is not in the DataRoot", retryable=True) from error
     except OSError as error:

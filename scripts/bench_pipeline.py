@@ -1,0 +1,331 @@
+"""Measure what the pipeline costs beside its models, and that its rows do not depend on how it was run.
+
+    scripts/bench_pipeline overhead [--frames N]      all stages with a null model, in process and through HTTP
+    scripts/bench_pipeline recording SPOOL            ingest and run a recording twice, with other shards; compare rows
+
+Prints one JSON object. `overhead` builds a DataRoot of N frames, 2 s apart, from the bundled screens; the null model
+answers 40 lines a frame, half of which change with the picture. Rates leave out starting Python and importing, which
+`startup_s` states. The bare loop sends the same pictures to the same null answers without the pipeline: one frame a
+request, as many requests at once as the pipeline has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import resource
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY))
+
+from pipeline.dag import STAGES  # noqa: E402
+from pipeline.dataroot import DataRoot  # noqa: E402
+from pipeline.settings import Settings  # noqa: E402
+from schemas.fields import utc_text  # noqa: E402
+from schemas.serving import IMAGE_SIZES_HEADER, FrameRef, ReadText, RunFile  # noqa: E402
+from scripts.bench_machine import describe_machine  # noqa: E402
+from scripts.null_ocr_server import NullEngine  # noqa: E402
+
+FIXTURES = REPOSITORY / "dataroot_fixtures" / "desk" / "spool"
+RUN_ID = "bench"
+TABLES = ("records", "frames", "windows", "url_visits", "line_tracks", "stage_outcomes")
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = parser.add_subparsers(dest="part", required=True)
+    overhead = parts.add_parser("overhead")
+    overhead.add_argument("--frames", type=int, default=7_200)
+    recording = parts.add_parser("recording")
+    recording.add_argument("spool", type=Path)
+    one = parts.add_parser("measure-run")
+    one.add_argument("root", type=Path)
+    one.add_argument("--http", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.part == "measure-run":
+        result = measure_run(DataRoot(arguments.root), through_http=arguments.http)
+    elif arguments.part == "overhead":
+        result = measure_overhead(arguments.frames)
+    else:
+        result = measure_recording(arguments.spool)
+    print(json.dumps(result, indent=2))
+
+
+def measure_overhead(frames: int) -> dict[str, Any]:
+    """All stages with a null model, in process and through HTTP, beside a bare loop over the same payload."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        roots = [DataRoot(Path(folder) / name) for name in ("in-process", "http")]
+        for root in roots:
+            build_data_root(root, frames)
+        in_process = _measure_in_child(roots[0], through_http=False)
+        through_http = _measure_in_child(roots[1], through_http=True)
+        bare = measure_bare_loop(roots[1], frames)
+        return {
+            "benchmark": "pipeline overhead, null model, 40 lines a frame",
+            "machine": describe_machine(),
+            "frames": frames,
+            "in_process": in_process,
+            "through_http": through_http,
+            "bare_http_loop_frames_per_s": bare,
+            "model_stage_through_http_of_bare": round(through_http["model_stage_frames_per_s"] / bare, 3),
+            "all_stages_through_http_of_bare": round(through_http["all_stages_frames_per_s"] / bare, 3),
+        }
+
+
+def build_data_root(root: DataRoot, frames: int) -> None:
+    """Fill a DataRoot as a sidecar would: frames 2 s apart from the bundled screens, with their windows and UIA."""
+    screens = list(_bundled_screens())
+    root.path.mkdir(parents=True)
+    start = datetime(2026, 1, 5, 8, tzinfo=UTC)
+    rows = []
+    for index in range(frames):
+        payload, blob, others = screens[index // 5 % len(screens)]
+        moment = start + timedelta(seconds=2 * index)
+        record_id = f"{RUN_ID}/evidence.capture.frame/{index}"
+        target = root.blob(RUN_ID, record_id, "evidence.capture.frame", moment)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _link(blob, target)
+        names = {name: f"{RUN_ID}/{kind}/{index}" for name, kind, _ in others}
+        for name, kind, other in others:
+            rows.append(_row(names[name], kind, other, moment, {}))
+        references = {key: {**payload[key], "record_id": names[key]} for key in names}
+        rows.append(_row(record_id, "evidence.capture.frame", payload, moment, references))
+    with sqlite3.connect(root.metadata_db) as database:
+        database.execute(
+            "CREATE TABLE metadata(id TEXT PRIMARY KEY, payload TEXT NOT NULL, record_type TEXT, ts_utc TEXT, run_id TEXT)"
+        )
+        database.execute("CREATE INDEX by_type ON metadata(record_type)")
+        database.executemany("INSERT INTO metadata VALUES (?,?,?,?,?)", rows)
+    database.close()
+
+
+def measure_run(root: DataRoot, *, through_http: bool) -> dict[str, Any]:
+    """Run all stages once in this process; `startup_s` is from the start of the process to the start of the run."""
+    from contextlib import ExitStack
+
+    from pipeline.engines.local import LocalEngine
+    from pipeline.engines.shards import TextModel
+    from pipeline.gate import Gate
+    from pipeline.runs.loop import RunOptions, run
+    from pipeline.runs.progress import LogProgress
+    from pipeline.stores.evidence import load_blob
+
+    settings = Settings()
+    gate = Gate(root.activity_signal, assume_idle_when_missing=True)
+
+    def load(frame: FrameRef) -> bytes:
+        return load_blob(root, frame.blob_path, frame.content_hash)
+
+    @cache
+    def answer(image: bytes) -> ReadText:
+        result = NullEngine().read(image)
+        assert isinstance(result, ReadText)
+        return result
+
+    def read_in_process(frames: Sequence[FrameRef]) -> Iterator[tuple[int, ReadText]]:
+        for index, frame in enumerate(frames):
+            if not gate.ask().open:
+                return
+            yield index, answer(load(frame))
+
+    with ExitStack() as stack:
+        model = TextModel(NullEngine().identity, read_in_process)
+        if through_http:
+            from pipeline.clients import TextClient
+
+            server = stack.enter_context(null_server(root))
+            client = TextClient(
+                server, load=load, may_send=lambda: gate.ask().open,
+                concurrency=settings.request_concurrency, timeout_s=60.0,
+            )  # fmt: skip
+            model = TextModel(server.model, client)
+        startup_s = time.time() - _process_start()
+        options = RunOptions(until_done=True)
+        report = run(root, settings, options, LocalEngine(root), gate, lambda _: model, LogProgress())
+    frames = sum(report.samples["list_frames"].values())
+    stage_ms = _stage_milliseconds(root)
+    return {
+        "all_stages_frames_per_s": round(frames / report.elapsed_s, 1),
+        "model_stage_frames_per_s": round(frames / stage_ms["find_text_lines"] * 1000, 1),
+        "elapsed_s": round(report.elapsed_s, 2),
+        "stage_ms": stage_ms,
+        "startup_s": round(startup_s, 2),
+        "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+    }
+
+
+def measure_bare_loop(root: DataRoot, frames: int) -> float:
+    """Frames a second that a client reaches that only reads, posts and parses."""
+    paths = sorted(root.media.rglob("*.blob"))[:frames]
+    with null_server(root) as server:
+        started = time.perf_counter()
+        asyncio.run(_post_all(server, paths))
+        return round(len(paths) / (time.perf_counter() - started), 1)
+
+
+async def _post_all(server: RunFile, paths: Sequence[Path]) -> None:
+    import aiohttp
+
+    todo = iter(paths)
+    headers = {"Authorization": f"Bearer {server.token}"}
+
+    async def work(session: aiohttp.ClientSession) -> None:
+        for path in todo:
+            data = path.read_bytes()
+            async with session.post(
+                f"{server.url}/v1/text", data=data, headers={**headers, IMAGE_SIZES_HEADER: str(len(data))}
+            ) as response:
+                response.raise_for_status()
+                json.loads(await response.read())
+
+    async with aiohttp.ClientSession(trust_env=False) as session:
+        await asyncio.gather(*(work(session) for _ in range(Settings().request_concurrency)))
+
+
+class null_server:  # noqa: N801 reads as a statement
+    """A null server of its own process, for the length of the block."""
+
+    def __init__(self, root: DataRoot) -> None:
+        self._folder = root.path.parent / f"server-{time.monotonic_ns()}"
+
+    def __enter__(self) -> RunFile:
+        self._folder.mkdir()
+        run_file = self._folder / "null.json"
+        script = REPOSITORY / "scripts" / "null_ocr_server.py"
+        self._process = subprocess.Popen([sys.executable, str(script), "--run-file", str(run_file)])
+        deadline = time.monotonic() + 30
+        while not run_file.exists():
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                raise RuntimeError("the null server did not start")
+            time.sleep(0.05)
+        return RunFile.model_validate_json(run_file.read_bytes())
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=30)
+
+
+def measure_recording(spool: Path) -> dict[str, Any]:
+    """Ingest a recording into two DataRoots, run each with other shards, and compare every row of every table."""
+    import duckdb
+
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        runs = []
+        for name, shard_frames in (("adaptive", 0), ("sevens", 7)):
+            copy = Path(folder) / f"spool-{name}"
+            shutil.copytree(spool, copy, copy_function=shutil.copyfile)
+            runs.append(_run_recording(copy, Path(folder) / name, shard_frames))
+        database = duckdb.connect()
+        equal = {}
+        for table in TABLES:
+            columns = "* EXCLUDE (metrics)" if table == "records" else "*"
+            first, second = (
+                f"(SELECT {columns} FROM '{folder}/{name}/derived/facts/{table}/**/part-*.parquet')"
+                for name in ("adaptive", "sevens")
+            )
+            difference = database.execute(
+                f"SELECT count(*) FROM ({first} EXCEPT ALL {second} UNION ALL ({second} EXCEPT ALL {first}))"
+            ).fetchone()
+            total = database.execute(f"SELECT count(*) FROM {first}").fetchone()
+            assert difference is not None
+            assert total is not None
+            equal[table] = {"rows": total[0], "rows_that_differ": difference[0]}
+        return {
+            "benchmark": "a recording, ingested and run twice with other shards",
+            "machine": describe_machine(),
+            "runs": runs,
+            "tables": equal,
+            "equal": all(item["rows_that_differ"] == 0 for item in equal.values()),
+        }
+
+
+def _run_recording(spool: Path, root: Path, shard_frames: int) -> dict[str, Any]:
+    def command(*arguments: str) -> tuple[int, float]:
+        started = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "pipeline", "--data-root", str(root), *arguments],
+            check=False, stdout=subprocess.DEVNULL, cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        )  # fmt: skip
+        return done.returncode, round(time.perf_counter() - started, 2)
+
+    shards = ("--set", f"shard_frames={shard_frames}")
+    try:
+        ingest_code, ingest_s = command("ingest", str(spool))
+        run_code, run_s = command("run", "--until-done", "--assume-idle-when-missing", *shards)
+        again_code, again_s = command("run", "--until-done", "--assume-idle-when-missing", *shards)
+    finally:
+        command("workers", "down")
+    return {
+        "shard_frames": shard_frames,
+        "ingest": {"exit_code": ingest_code, "seconds": ingest_s},
+        "run": {"exit_code": run_code, "seconds": run_s},
+        "run_again": {"exit_code": again_code, "seconds": again_s},
+    }
+
+
+def _measure_in_child(root: DataRoot, *, through_http: bool) -> dict[str, Any]:
+    command = [sys.executable, __file__, "measure-run", str(root), *(["--http"] if through_http else [])]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    result = json.loads(done.stdout)
+    assert isinstance(result, dict)
+    return result
+
+
+def _bundled_screens() -> Iterator[tuple[dict[str, Any], Path, list[tuple[str, str, dict[str, Any]]]]]:
+    for handoff in sorted(FIXTURES.iterdir()):
+        with sqlite3.connect(f"file:{handoff / 'metadata.db'}?mode=ro&immutable=1", uri=True) as database:
+            rows = {row[0]: (row[1], json.loads(row[2])) for row in database.execute(
+                "SELECT id, record_type, payload FROM metadata ORDER BY id")}  # fmt: skip
+        database.close()
+        for kind, payload in rows.values():
+            if kind == "evidence.capture.frame":
+                references = [(key, payload[key]["record_id"]) for key in ("window_ref", "uia_ref") if key in payload]
+                others = [(key, *rows[name]) for key, name in references if name in rows]
+                yield payload, handoff / payload["blob_path"], others
+
+
+def _row(
+    record_id: str, kind: str, payload: dict[str, Any], moment: datetime, references: dict[str, Any]
+) -> tuple[str, str, str, str, str]:
+    text = utc_text(moment)
+    own = {**payload, "run_id": RUN_ID, "ts_utc": text, **references}
+    own.pop("payload_hash", None)
+    own.pop("blob_path", None)
+    return record_id, json.dumps(own), kind, text, RUN_ID
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _stage_milliseconds(root: DataRoot) -> dict[str, int]:
+    (manifest,) = root.manifests.glob("run-*.json")
+    stages = json.loads(manifest.read_bytes())["stages"]
+    return {stage.name: stages[stage.name]["elapsed_ms"] for stage in STAGES if stage.name in stages}
+
+
+def _process_start() -> float:
+    import psutil
+
+    return psutil.Process().create_time()
+
+
+if __name__ == "__main__":
+    main()
