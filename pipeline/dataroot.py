@@ -45,6 +45,11 @@ def blob_key(run_id: str, record_id: str, record_type: str, moment: datetime) ->
     return f"media/{rid(run_id)}/{kind}/{day}/{rid(record_id)}.blob"
 
 
+def handoff_key(handoff_id: str, path: str) -> str:
+    """Where another file of a handoff is kept, relative to the DataRoot."""
+    return f"handoffs/{handoff_id}/{path}"
+
+
 def partition_value(text: str) -> str:
     """Percent-encode a partition value for a Hive path `[root-3]`."""
     return quote(text, safe="")

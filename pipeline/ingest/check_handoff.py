@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from pipeline.dataroot import DataRoot
+from pipeline.dataroot import DataRoot, handoff_key
 from pipeline.errors import ContractInvalid
 from pipeline.ingest.check_rows import FrameClaim, MediaClaim, RowCheck, check_row
 from pipeline.ingest.foreign_rows import ForeignDatabase
@@ -190,7 +190,7 @@ class _HandoffCheck:
         return ""
 
     def _keep_aside(self, entry: Entry) -> None:
-        target = str(PurePosixPath("handoffs", self._plan.handoff_id, entry.path))
+        target = handoff_key(self._plan.handoff_id, entry.path)
         if holds(self._kept.root, target, entry, self._hashes[entry.path]) is False:
             self._plan.faults.add(f"the DataRoot holds another content at {path_text(target)}")
             return
