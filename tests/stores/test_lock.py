@@ -1,0 +1,64 @@
+"""One writer at a time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import Busy, ExitCode
+from pipeline.stores.lock import hold_lock
+
+HOLD = (
+    "import sys, time; from pathlib import Path; from pipeline.stores.lock import hold_lock\n"
+    "with hold_lock(Path(sys.argv[1]), 'run'):\n"
+    "    print('held', flush=True); time.sleep(60)"
+)
+
+
+def _holder(path: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen([sys.executable, "-c", HOLD, path], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_second_holder_is_told_who_holds_the_lock(tmp_path: Path) -> None:
+    with _holder(tmp_path / "lock") as process:
+        with (
+            pytest.raises(Busy, match=f"another run .*process {process.pid}") as caught,
+            hold_lock(tmp_path / "lock", "run"),
+        ):
+            pass
+        process.kill()
+    assert caught.value.exit_code == ExitCode.BUSY
+
+
+def test_a_killed_holder_leaves_no_lock(tmp_path: Path) -> None:
+    with _holder(tmp_path / "lock") as process:
+        os.kill(process.pid, signal.SIGKILL)
+    with hold_lock(tmp_path / "lock", "run"):
+        assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_the_lock_is_free_after_an_error_inside(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), hold_lock(tmp_path / "lock", "run"):
+        raise RuntimeError
+    with hold_lock(tmp_path / "lock", "run"):
+        pass
+
+
+def test_locks_of_different_files_never_meet(tmp_path: Path) -> None:
+    with hold_lock(tmp_path / "one", "run"), hold_lock(tmp_path / "two", "run"):
+        pass
+
+
+def test_a_process_that_the_holder_started_does_not_keep_the_lock(tmp_path: Path) -> None:
+    with hold_lock(tmp_path / "lock", "run"):
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
+    with child, hold_lock(tmp_path / "lock", "run"):
+        child.kill()
