@@ -142,10 +142,11 @@ def build_app(kind: str, token: str, answering: Answering) -> web.Application:
         sizes = _image_sizes(request.headers.get(IMAGE_SIZES_HEADER, ""))
         if sizes is None:
             return _refuse(400, f"{IMAGE_SIZES_HEADER} wants 1 to {MAX_IMAGES_IN_REQUEST} sizes, comma-separated")
-        body = await request.read()
-        if sum(sizes) != len(body):
+        if sum(sizes) > MAX_REQUEST_BYTES:
+            return _refuse(413, f"a request holds {MAX_REQUEST_BYTES} bytes at most")
+        if sum(sizes) != request.content_length:
             return _refuse(400, f"{IMAGE_SIZES_HEADER} does not add up to the size of the body")
-        reply = await answering.answer(_split(body, sizes))
+        reply = await answering.answer(_split(await request.read(), sizes))
         return web.Response(body=reply, content_type="application/json")
 
     app = web.Application(client_max_size=MAX_REQUEST_BYTES, middlewares=[check_token])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -26,7 +27,6 @@ PARAMETERS: dict[str, bool | int | float | str] = {
     "Global.use_cls": False,
     "Global.text_score": 0.5,
     "Global.min_side_len": 30,
-    "Global.max_side_len": 4096,
     "Global.use_vertical_padding": True,
     "Det.limit_side_len": 736,
     "Det.limit_type": "min",
@@ -38,8 +38,12 @@ PARAMETERS: dict[str, bool | int | float | str] = {
     "Det.score_mode": "fast",
     "Rec.rec_batch_num": 1,
 }
-"""All that decides over the text and is not in the weights; measured in docs/benchmarks.md. A batch of one line, since
-in a larger one a line is padded to its widest neighbour, and would read differently beside another `[row-1]`."""
+"""What decides over the text and is not in the weights; measured in docs/benchmarks.md. A batch of one line, since in a
+larger one a line is padded to its widest neighbour, and would read differently beside another `[row-1]`. The number of
+threads is not here: one and two gave the same lines with the same scores."""
+
+MAX_READ_PIXELS = 17_000_000
+"""Two 4K screens side by side are read as they are; more is shrunk to this, since detection takes 0.2 GB a million."""
 
 _VERSIONS_THAT_MATTER = ("rapidocr", "onnxruntime", "pillow", "pyclipper", "shapely")
 
@@ -64,7 +68,7 @@ class OcrEngine:
         """PP-OCRv6 small, with a digest over weights, parameters and the libraries that change what is read."""
         described = {
             "weights": {part: sha256_hex(path.read_bytes()) for part, path in self._weights.items()},
-            "parameters": {name: str(value) for name, value in PARAMETERS.items()},
+            "parameters": {name: str(value) for name, value in PARAMETERS.items()} | {"max_pixels": MAX_READ_PIXELS},
             "versions": {name: metadata.version(name) for name in _VERSIONS_THAT_MATTER} | {"opencv": _opencv()},
         }
         return ModelIdentity(
@@ -80,6 +84,7 @@ class OcrEngine:
         if isinstance(pixels, ReadFailed):
             return pixels
         height, width = pixels.shape[:2]
+        self._ocr.max_side_len = longest_side_read(width, height)
         found = self._ocr(pixels)
         lines = [] if found.boxes is None else _lines(found.boxes, found.txts, found.scores, width, height)
         elapsed_us = (time.perf_counter_ns() - started) // 1000
@@ -142,6 +147,14 @@ class _Session:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._session, name)
+
+
+def longest_side_read(width: int, height: int) -> int:
+    """The length to which an image's longer side is shrunk before it is read; its own length for all but huge ones."""
+    longest = max(width, height)
+    if width * height <= MAX_READ_PIXELS:
+        return longest
+    return math.isqrt(longest * longest * MAX_READ_PIXELS // (width * height))
 
 
 def _find_weights(folder: Path) -> dict[str, Path]:

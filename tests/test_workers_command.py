@@ -1,0 +1,66 @@
+"""`pipeline workers`, as a user meets it, with the real OCR server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.dataroot import DataRoot
+from pipeline.runs.servers import stop_server
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[DataRoot]:
+    place = DataRoot(tmp_path / "data").create()
+    yield place
+    stop_server(place, "ocr")
+
+
+def test_the_ocr_server_comes_up_stays_for_the_next_command_and_goes_down(run_cli: Cli, root: DataRoot) -> None:
+    up = run_cli("--data-root", root, "workers", "up", "--json", "--set", "ocr_threads=1")
+    assert up.returncode == 0, up.stderr
+    [server] = json.loads(up.stdout)["workers"]
+    assert (server["kind"], server["state"], server["model_id"]) == ("ocr", "ready", "PP-OCRv6-small")
+
+    status = run_cli("--data-root", root, "workers", "status")
+    assert "ready" in status.stdout
+    assert str(server["pid"]) in status.stdout
+
+    down = run_cli("--data-root", root, "workers", "down", "--json")
+    assert down.returncode == 0
+    assert json.loads(down.stdout) == {"stopped": [{"kind": "ocr", "pid": server["pid"]}]}
+
+
+def test_stopping_nothing_exits_with_2(run_cli: Cli, root: DataRoot) -> None:
+    down = run_cli("--data-root", root, "workers", "down")
+    assert down.returncode == 2
+    assert down.stdout == "no model server ran\n"
+
+
+def test_a_stopped_server_is_listed_as_such(run_cli: Cli, root: DataRoot) -> None:
+    status = run_cli("--data-root", root, "workers", "status", "--json")
+    assert status.returncode == 0
+    assert json.loads(status.stdout)["workers"][0]["state"] == "stopped"
+
+
+@pytest.mark.parametrize("command", ["up", "down", "status"])
+def test_a_dataroot_that_is_not_there_exits_with_4_and_is_not_made(run_cli: Cli, tmp_path: Path, command: str) -> None:
+    assert run_cli("--data-root", tmp_path / "none", "workers", command).returncode == 4
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_missing_package_exits_with_5_and_says_how_to_install_it(
+    run_cli: Cli, root: DataRoot, tmp_path: Path
+) -> None:
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without" / "rapidocr.py").write_text("raise ModuleNotFoundError('none', name='rapidocr')\n")
+    up = run_cli("--data-root", root, "workers", "up", env={"PYTHONPATH": str(tmp_path / "without")})
+    assert up.returncode == 5
+    assert "the OCR engine needs the package rapidocr" in up.stderr
+    assert "pip install 'autocapture-pipeline[ocr]'" in up.stderr
