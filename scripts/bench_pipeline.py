@@ -28,17 +28,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from bench_machine import describe_machine
+from null_ocr_server import NullEngine
+
+from pipeline.dag import STAGES
+from pipeline.dataroot import DataRoot
+from pipeline.settings import Settings
+from schemas.fields import utc_text
+from schemas.serving import IMAGE_SIZES_HEADER, FrameRef, ReadText, RunFile
+
 REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY))
-
-from pipeline.dag import STAGES  # noqa: E402
-from pipeline.dataroot import DataRoot  # noqa: E402
-from pipeline.settings import Settings  # noqa: E402
-from schemas.fields import utc_text  # noqa: E402
-from schemas.serving import IMAGE_SIZES_HEADER, FrameRef, ReadText, RunFile  # noqa: E402
-from scripts.bench_machine import describe_machine  # noqa: E402
-from scripts.null_ocr_server import NullEngine  # noqa: E402
-
 FIXTURES = REPOSITORY / "dataroot_fixtures" / "desk" / "spool"
 RUN_ID = "bench"
 TABLES = ("records", "frames", "windows", "url_visits", "line_tracks", "stage_outcomes")
@@ -106,7 +105,8 @@ def build_data_root(root: DataRoot, frames: int) -> None:
         rows.append(_row(record_id, "evidence.capture.frame", payload, moment, references))
     with sqlite3.connect(root.metadata_db) as database:
         database.execute(
-            "CREATE TABLE metadata(id TEXT PRIMARY KEY, payload TEXT NOT NULL, record_type TEXT, ts_utc TEXT, run_id TEXT)"
+            "CREATE TABLE metadata"
+            "(id TEXT PRIMARY KEY, payload TEXT NOT NULL, record_type TEXT, ts_utc TEXT, run_id TEXT)"
         )
         database.execute("CREATE INDEX by_type ON metadata(record_type)")
         database.executemany("INSERT INTO metadata VALUES (?,?,?,?,?)", rows)

@@ -6,15 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from command_line import RunCli, Spool
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FIXTURES = REPOSITORY / "dataroot_fixtures"
-
-RunCli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +23,7 @@ def fixtures() -> Path:
 
 
 @pytest.fixture
-def spool(tmp_path: Path) -> Callable[..., Path]:
+def spool(tmp_path: Path) -> Spool:
     """Copy fixture handoffs into a fresh spool root: `spool("plain", "desk/spool/2026-03-01")`."""
 
     def copy(*names: str, into: str = "spool") -> Path:
@@ -41,7 +40,7 @@ def run_cli(tmp_path: Path) -> RunCli:
     """Run `python -m pipeline` in a process of its own, with nothing of this environment that could steer it."""
 
     def run(
-        *arguments: str | Path, env: Mapping[str, str] | None = None, timeout: float = 120
+        *arguments: object, env: Mapping[str, str] | None = None, timeout: float = 120
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "pipeline", *map(str, arguments)],

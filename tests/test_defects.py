@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import RunCli, Spool
 
 FIXTURES = Path(__file__).resolve().parent.parent / "dataroot_fixtures"
 DEFECTS: dict[str, dict[str, Any]] = json.loads((FIXTURES / "defects.json").read_bytes())
 
-Cli = Callable[..., "subprocess.CompletedProcess[str]"]
-Spool = Callable[..., Path]
 
-
-def _ingest(run_cli: Cli, spool: Spool, tmp_path: Path, *flags: str) -> dict[str, dict[str, Any]]:
+def _ingest(run_cli: RunCli, spool: Spool, tmp_path: Path, *flags: str) -> dict[str, dict[str, Any]]:
     """Ingest all of them, `plain` first, each with the exit code it would have alone."""
     spool("plain", into="first")
     spool(*(name for name in DEFECTS if name != "plain"))
@@ -28,7 +24,9 @@ def _ingest(run_cli: Cli, spool: Spool, tmp_path: Path, *flags: str) -> dict[str
 
 
 @pytest.mark.parametrize(("flag", "expected"), [("--strict", "ingest"), ("--no-strict", "ingest_no_strict")])
-def test_ingest_does_what_the_table_says(flag: str, expected: str, run_cli: Cli, spool: Spool, tmp_path: Path) -> None:
+def test_ingest_does_what_the_table_says(
+    flag: str, expected: str, run_cli: RunCli, spool: Spool, tmp_path: Path
+) -> None:
     results = _ingest(run_cli, spool, tmp_path, flag)
     assert set(results) == set(DEFECTS)
     for name, result in results.items():
@@ -45,14 +43,14 @@ def test_ingest_does_what_the_table_says(flag: str, expected: str, run_cli: Cli,
         assert seen == wanted, name
 
 
-def test_each_rejection_names_what_was_found_and_what_to_do(run_cli: Cli, spool: Spool, tmp_path: Path) -> None:
+def test_each_rejection_names_what_was_found_and_what_to_do(run_cli: RunCli, spool: Spool, tmp_path: Path) -> None:
     rejected = [r for r in _ingest(run_cli, spool, tmp_path).values() if r["state"] == "rejected"]
     assert len(rejected) == sum(item["ingest"]["exit_code"] == 4 for item in DEFECTS.values())
     assert all(result["error"] and result["remedy"] for result in rejected)
 
 
 @pytest.mark.slow
-def test_run_reads_what_can_be_read_and_parks_the_rest(run_cli: Cli, spool: Spool, tmp_path: Path) -> None:
+def test_run_reads_what_can_be_read_and_parks_the_rest(run_cli: RunCli, spool: Spool, tmp_path: Path) -> None:
     _ingest(run_cli, spool, tmp_path, "--no-strict")
     root = ["--data-root", tmp_path / "root"]
     try:
