@@ -20,25 +20,35 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, extra="forbid", frozen=True)
 
-    settle_s: float = Field(2.0, ge=0, description="seconds for which a handoff must be unchanged before it is marked")
+    settle_s: float = Field(
+        default=2.0, ge=0, description="seconds for which a handoff must be unchanged before it is marked"
+    )
     signal_max_age_s: float = Field(
-        2.0, gt=0, le=2.0, description="seconds after which the activity signal is too old to be believed"
+        default=2.0, gt=0, le=2.0, description="seconds after which the activity signal is too old to be believed"
     )
-    min_idle_s: float = Field(0.0, ge=0, description="seconds of idleness to ask for beyond the sidecar's own word")
+    min_idle_s: float = Field(
+        default=0.0, ge=0, description="seconds of idleness to ask for beyond the sidecar's own word"
+    )
     shard_frames: int = Field(
-        0, ge=0, description="frames in a shard, the unit of commit; 0 sizes shards by measured work"
+        default=0, ge=0, description="frames in a shard, the unit of commit; 0 sizes shards by measured work"
     )
-    shard_seconds: float = Field(20.0, gt=0, description="seconds of work to aim at in a shard sized by measured work")
-    max_attempts: int = Field(3, ge=1, description="tries before a sample that keeps failing is parked")
-    retry_backoff_s: float = Field(2.0, ge=0, description="seconds before the second try; doubled for each further one")
-    ocr_threads: int = Field(2, ge=1, le=64, description="threads of the OCR model's runtime")
-    worker_start_s: float = Field(120.0, gt=0, description="seconds a model server may take until it is ready")
-    worker_idle_exit_s: float = Field(600.0, gt=0, description="seconds without a request after which a server exits")
-    request_timeout_s: float = Field(120.0, gt=0, description="seconds a model request may take")
-    request_concurrency: int = Field(4, ge=1, le=64, description="model requests in flight at once")
-    sql_timeout_s: float = Field(30.0, gt=0, description="seconds a `pipeline sql` query may take")
-    sql_max_rows: int = Field(10_000, ge=1, description="rows that `pipeline sql` returns at most")
-    sql_memory_mb: int = Field(1024, ge=64, description="MiB of memory that `pipeline sql` may use")
+    shard_seconds: float = Field(
+        default=20.0, gt=0, description="seconds of work to aim at in a shard sized by measured work"
+    )
+    max_attempts: int = Field(default=3, ge=1, description="tries before a sample that keeps failing is parked")
+    retry_backoff_s: float = Field(
+        default=2.0, ge=0, description="seconds before the second try; doubled for each further one"
+    )
+    ocr_threads: int = Field(default=2, ge=1, le=64, description="threads of the OCR model's runtime")
+    worker_start_s: float = Field(default=120.0, gt=0, description="seconds a model server may take until it is ready")
+    worker_idle_exit_s: float = Field(
+        default=600.0, gt=0, description="seconds without a request after which a server exits"
+    )
+    request_timeout_s: float = Field(default=120.0, gt=0, description="seconds a model request may take")
+    request_concurrency: int = Field(default=4, ge=1, le=64, description="model requests in flight at once")
+    sql_timeout_s: float = Field(default=30.0, gt=0, description="seconds a `pipeline sql` query may take")
+    sql_max_rows: int = Field(default=10_000, ge=1, description="rows that `pipeline sql` returns at most")
+    sql_memory_mb: int = Field(default=1024, ge=64, description="MiB of memory that `pipeline sql` may use")
 
     @classmethod
     def settings_customise_sources(

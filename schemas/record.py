@@ -31,8 +31,8 @@ class ModelRecord(Contract):
     """One row for every output of every model, in `derived/facts/records`."""
 
     record_id: str = Field(description="id, made of what determines the record")
-    schema_version: Int32 = Field(SCHEMA_VERSION, description="1")
-    record_type: str = Field(RECORD_TYPE, description="`derived.model.output`")
+    schema_version: Int32 = Field(default=SCHEMA_VERSION, description="1")
+    record_type: str = Field(default=RECORD_TYPE, description="`derived.model.output`")
     run_id: str = Field(description="capture run of the evidence")
     ts_utc: UtcTime = Field(description="time of the evidence")
     sample_id: str = Field(description="evidence record that the model was shown")
