@@ -134,6 +134,18 @@ def test_a_quick_server_gets_several_images_in_a_request_and_never_more_than_six
     assert max(sizes) == 16
 
 
+def test_large_images_arrive_whole() -> None:
+    received: list[int] = []
+
+    def answer(images: list[bytes]) -> tuple[int, bytes]:
+        received.extend(len(image) for image in images)
+        return results(*(text(b"large") for _ in images))
+
+    with serving(answer) as url:
+        assert len(list(client(url, load=lambda _: bytes(9 << 20))(FRAMES[:3]))) == 3
+    assert received == [9 << 20] * 3
+
+
 def test_a_slow_server_gets_one_image_in_a_request() -> None:
     sizes: list[int] = []
 
@@ -380,7 +392,7 @@ def test_grouping_follows_the_servers_pace() -> None:
 
 
 def test_large_images_travel_apart() -> None:
-    large = bytes(5 << 20)
+    large = bytes(700 << 10)
     assert [[index for index, _ in group] for group in split_by_bytes([(0, b"x"), (1, large), (2, large)])] == [
         [0, 1],
         [2],

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 _REQUEST_S = 0.15
 _MOST_IMAGES = 16
-_MOST_BYTES = 8 << 20
+_MOST_BYTES = 1 << 20
 _WEIGHT_OF_NEWEST = 0.3
 
 
@@ -37,7 +37,7 @@ class Grouping:
 
 
 def split_by_bytes(images: Iterable[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes]]]:
-    """Cut (index, image) pairs into requests of at most 8 MiB, or of one image that is larger."""
+    """Cut (index, image) pairs into requests of at most 1 MiB, or of one image that is larger."""
     group: list[tuple[int, bytes]] = []
     total = 0
     for index, image in images:

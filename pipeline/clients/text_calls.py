@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -182,7 +183,8 @@ class TextCalls:
 
     async def _post(self, session: aiohttp.ClientSession, images: list[bytes]) -> list[ReadText | ReadFailed]:
         headers = {IMAGE_SIZES_HEADER: ",".join(str(len(image)) for image in images)}
-        body = images[0] if len(images) == 1 else b"".join(images)
+        # As a stream, so that a large image is sent piece by piece and not in one go that blocks the loop.
+        body = io.BytesIO(images[0] if len(images) == 1 else b"".join(images))
         async with session.post(self._url, data=body, headers=headers, allow_redirects=False) as response:
             if response.status == 401:
                 raise _Gone
