@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,14 +44,19 @@ class Gate:
         self._assume_idle = assume_idle_when_missing
         self._now = now
         self._last_seq: int | None = None
+        self._asking = threading.Lock()
 
     def ask(self) -> Verdict:
-        """Read the signal now."""
+        """Read the signal now. Threads ask one after the other: interleaved, seq would seem to run backwards."""
+        with self._asking:
+            return self._ask()
+
+    def _ask(self) -> Verdict:
         try:
-            with self._signal().open("rb") as file:
-                text = file.read(_MAX_SIGNAL_BYTES)
+            path = self._signal()
+            text = _read(path)
         except FileNotFoundError:
-            if self._assume_idle:
+            if self._assume_idle and not path.is_symlink():
                 return Verdict(True, "no activity signal; idleness was assumed by request")
             return Verdict(False, "there is no activity signal")
         except OSError as error:
@@ -62,7 +69,8 @@ class Gate:
         return self._judge(signal, age_s)
 
     def _judge(self, signal: ActivitySignal, age_s: float) -> Verdict:
-        before, self._last_seq = self._last_seq, signal.seq
+        before = self._last_seq
+        self._last_seq = before if signal.seq is None else signal.seq
         if age_s > self._max_age_s:
             return Verdict(False, f"the activity signal is {age_s:.0f} s old")
         if age_s < -MAX_FUTURE_S:
@@ -74,3 +82,11 @@ class Gate:
         if signal.idle_seconds < self._min_idle_s:
             return Verdict(False, f"the user has been idle for less than min_idle_s ({self._min_idle_s:g} s)")
         return Verdict(True, "the user is idle")
+
+
+def _read(path: Path) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO in its place must not hang us
+    try:
+        return os.read(descriptor, _MAX_SIGNAL_BYTES)
+    finally:
+        os.close(descriptor)
