@@ -52,7 +52,7 @@ def _register(rows: list[EvidenceRow], catalog: Catalog) -> None:
         try:
             sample = _sample(row)
         except ValueError as error:
-            unreadable.append((row.record_id, row.record_type or "", str(error)))
+            unreadable.append((_name(row), row.record_type or "", str(error)))
             continue
         days.add((sample.run_id, sample.day))
         if sample.record_type in _SAMPLES:
@@ -62,11 +62,26 @@ def _register(rows: list[EvidenceRow], catalog: Catalog) -> None:
     catalog.add_unreadable(unreadable)
 
 
+def _name(row: EvidenceRow) -> str:
+    """The row's id, or where it lies when it has none that is text."""
+    return row.record_id if _is_text(row.record_id) else f"rowid {row.rowid}"
+
+
+def _is_text(value: object) -> bool:
+    """Tell text from the other types that SQLite may hold, and from text that is not UTF-8."""
+    try:
+        return isinstance(value, str) and bool(value.encode())
+    except UnicodeEncodeError:
+        return False
+
+
 def _sample(row: EvidenceRow) -> Sample:
     """Read when and in which run evidence was captured. Raises ValueError with a reason that quotes no content."""
+    if not _is_text(row.record_id):
+        raise ValueError("its id is no text")
     payload = _payload(row)
     run_id, text = payload.get("run_id"), payload.get("ts_utc") or payload.get("end_ts_utc")
-    if not isinstance(run_id, str) or not row.record_id.startswith(f"{run_id}/"):
+    if not isinstance(run_id, str) or not run_id or not row.record_id.startswith(f"{run_id}/"):
         raise ValueError("its id does not begin with its run_id")
     if len(partition_value(run_id)) > _LONGEST_PARTITION_VALUE:
         raise ValueError("its run_id is too long for a directory name")
@@ -81,6 +96,8 @@ def _sample(row: EvidenceRow) -> Sample:
 
 
 def _payload(row: EvidenceRow) -> dict[str, Any]:
+    if not isinstance(row.payload, str):
+        raise ValueError("its payload is no text")
     try:
         payload = orjson.loads(row.payload)
     except orjson.JSONDecodeError as error:
