@@ -20,13 +20,21 @@ from schemas.fields import parse_utc
 
 Inputs = tuple[Any, ...]
 
+_HOUR_US = 3_600_000_000
+
 
 def build_day(
     stage: Stage, run_id: str, day: str, facts: FactsStore, evidence: EvidenceStore, catalog: Catalog
 ) -> tuple[pa.Table, pa.Array]:
     """Run a day stage over a (run, day). Returns its rows and, for each, the hour (`HH`) whose file it goes into."""
     rows = stage.function(*_INPUTS[stage.name](run_id, day, facts, evidence, catalog))
-    return rows, pc.strftime(rows[stage.hour_column], format="%H").combine_chunks()
+    return rows, _hours(rows[stage.hour_column])
+
+
+def _hours(moments: pa.ChunkedArray) -> pa.Array:
+    """The hour of each moment as `HH`; by arithmetic, since Arrow would need a time zone database even for UTC."""
+    numbers = moments.cast(pa.int64()).to_numpy() // _HOUR_US % 24
+    return pa.array([f"{number:02d}" for number in numbers], pa.string())
 
 
 def _visit_inputs(run_id: str, day: str, facts: FactsStore, evidence: EvidenceStore, _: Catalog) -> Inputs:

@@ -58,10 +58,9 @@ def _stage(stage: Stage, evidence: EvidenceStore, catalog: Catalog | None, last_
 def _days(stage: Stage, catalog: Catalog | None) -> tuple[int, int]:
     if catalog is None:
         return 0, 0
-    query = "SELECT count(*) FROM day_outcomes WHERE stage = ? AND fingerprint = ?"
-    built = catalog.connection.execute(query, (stage.name, stage.fingerprint())).fetchone()[0]
+    built = catalog.built_days(stage.name, stage.sources, stage.fingerprint())
     pending = len(catalog.pending_days(stage.name, stage.sources, stage.fingerprint()))
-    return max(0, built - pending), pending
+    return built, pending
 
 
 def _failures(catalog: Catalog | None) -> list[dict[str, Any]]:

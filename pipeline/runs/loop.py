@@ -30,6 +30,8 @@ from pipeline.stores.lock import hold_lock
 MAX_SERVER_DEATHS = 5
 """How often a run starts a model server again that died, before it gives up."""
 
+DAYS = "days"
+
 PROJECT_EVERY_S = 10.0
 """How long `stage_outcomes` may stay behind the catalog while a run works; at its end it is up to date."""
 
@@ -77,8 +79,9 @@ def run(
     """Work on what is pending; returns what was done.
 
     Raises NothingToDo, Blocked when the gate is or gets closed (what was finished is kept), Busy, Unavailable,
-    ContractInvalid.
+    ContractInvalid, UsageError for a stage that does not exist.
     """
+    select(options.stages)
     root.require_writable()
     with ExitStack() as stack:
         stack.enter_context(hold_lock(root.run_lock, "run"))
@@ -130,6 +133,7 @@ class _Loop:
         self.facts = FactsStore(self.root)
         self.report = RunReport(self.manifest.run_id, self.engine.name)
         self.stages = select(self.options.stages)
+        self.fingerprints: dict[str, str] = {}
         self.reprocessed: set[str] = set()
         self.frames_left = self.options.max_frames
         self.server_deaths = 0
@@ -150,16 +154,34 @@ class _Loop:
         """Go once over all stages. Tells whether another pass may find work: something was done, or can be retried."""
         worked = False
         for stage in self.stages:
-            started, before = time.monotonic(), Counter(self.report.samples.get(stage.name, ()))
-            did = self._samples(stage) if stage.scope == "sample" else self._days(stage)
-            worked = worked or did
-            counts = Counter(self.report.samples.get(stage.name, ()))
-            counts.subtract(before)
-            if did:
-                self.manifest.stage(stage.name, stage.fingerprint(), dict(+counts), time.monotonic() - started)
+            started, before = time.monotonic(), self._done(stage)
+            try:
+                did = self._samples(stage) if stage.scope == "sample" else self._days(stage)
+                worked = worked or did
+            finally:
+                counts = self._done(stage) - before
+                if counts:
+                    elapsed_s = time.monotonic() - started
+                    self.manifest.stage(stage.name, self.fingerprints[stage.name], dict(counts), elapsed_s)
         return worked or (self.options.until_done and self._wait_for_retry())
 
+    def _done(self, stage: Stage) -> Counter[str]:
+        if stage.scope == "day":
+            return Counter({DAYS: self.report.days[stage.name]})
+        return Counter(self.report.samples.get(stage.name, ()))
+
     def _samples(self, stage: Stage) -> bool:
+        """Take what is pending; a server that died is started again, and what it had not answered taken again."""
+        worked = False
+        while True:
+            deaths = self.server_deaths
+            worked = self._samples_once(stage) or worked
+            if self.server_deaths == deaths:
+                return worked
+
+    def _samples_once(self, stage: Stage) -> bool:
+        if stage.model and self.frames_left == 0:
+            return False
         fingerprint, model = None if stage.model else stage.fingerprint(), None
         redo = stage.model and self.options.reprocess and stage.name not in self.reprocessed
         pending = self.catalog.pending(stage.name, stage.record_type, fingerprint, _now_us())
@@ -177,6 +199,7 @@ class _Loop:
         if not pending or fingerprint is None:
             return False
         self._require_idle()
+        self.fingerprints[stage.name] = fingerprint
         self.progress.start(stage.name, len(pending))
         sizer = ShardSizer(stage, self.settings.shard_frames, self.settings.shard_seconds)
         self._work(stage, cut_shards(pending, sizer.size), sizer, fingerprint, model)
@@ -193,11 +216,11 @@ class _Loop:
             sizer.measured(len(result.batch.results), result.elapsed_s)
             self.progress.advance(counts.total())
             self._project_now_and_then()
-            if counts.total() < len(result.shard.samples):
-                self._require_idle()
             if result.server_gone:
                 self._server_died(stage)
                 return
+            if counts.total() < len(result.shard.samples):
+                self._stopped_early()
 
     def _project_now_and_then(self) -> None:
         """Many small hours would otherwise cost two files each; readers see outcomes at most this much later."""
@@ -211,7 +234,7 @@ class _Loop:
             yield shard
 
     def _days(self, stage: Stage) -> bool:
-        fingerprint = stage.fingerprint()
+        fingerprint = self.fingerprints[stage.name] = stage.fingerprint()
         pending = self.catalog.pending_days(stage.name, stage.sources, fingerprint)
         if not pending:
             return False
@@ -234,6 +257,11 @@ class _Loop:
                 remedy="it goes on when run again while the user is idle; --assume-idle-when-missing helps only where"
                 " there is no signal at all",
             )
+
+    def _stopped_early(self) -> None:
+        """The gate closed while a shard was worked on: the run is over, also when it has opened again since."""
+        self._require_idle()
+        raise Blocked("stopped: the user was active for a moment", remedy="it goes on when run again")
 
     def _server_died(self, stage: Stage) -> None:
         self.server_deaths += 1

@@ -10,6 +10,8 @@ from pipeline.engines.shards import Shard
 from pipeline.stores.catalog import Sample
 
 LARGEST_SHARD = 4_096
+MOST_GROWTH = 4
+"""How many times larger than the shard before the next one may be: one that failed at once says little."""
 
 
 class ShardSizer:
@@ -23,7 +25,7 @@ class ShardSizer:
     def measured(self, samples: int, elapsed_s: float) -> None:
         """Learn from a shard that was worked on."""
         if samples:
-            self._seconds_each = max(elapsed_s / samples, 1e-6)
+            self._seconds_each = max(elapsed_s / samples, self._seconds_each / MOST_GROWTH, 1e-6)
 
     def size(self) -> int:
         """How many samples the next shard should hold."""

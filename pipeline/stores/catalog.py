@@ -83,7 +83,7 @@ class Catalog:
         except sqlite3.Error as error:
             raise ContractInvalid(
                 f"the catalog {root.catalog_db} cannot be used: {error}",
-                remedy="move it away; pipeline run --until-done builds it again from what is stored",
+                remedy="move derived/ away, then: pipeline run --until-done",
             ) from error
 
     def __enter__(self) -> Catalog:
@@ -215,6 +215,10 @@ class Catalog:
             if built.get((run, day)) != f"{fingerprint} {state}"
         ]  # fmt: skip
         return sorted(stale, key=lambda item: (item[1], item[0]), reverse=True)
+
+    def built_days(self, stage: str, sources: Sequence[str], fingerprint: str) -> int:
+        """Count the (run, day)s that a day stage need not build again."""
+        return len(self._inputs_by_day(sources)) - len(self.pending_days(stage, sources, fingerprint))
 
     def record_day(self, stage: str, run_id: str, day: str, fingerprint: str, inputs: str, row_count: int) -> None:
         """Note that a day stage has built a (run, day) from this state of its inputs."""

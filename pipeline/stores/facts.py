@@ -85,7 +85,7 @@ def read_file(path: Path, table: str, columns: Sequence[str] | None = None) -> p
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise ContractInvalid(
             f"the fact file {path} cannot be read: {type(error).__name__}",
-            remedy="move it away, then: pipeline run --until-done --reprocess",
+            remedy="move derived/ away, then: pipeline run --until-done",
         ) from error
 
 
