@@ -53,7 +53,7 @@ class Session:
         if self.as_json:
             sys.stdout.write(orjson.dumps(result, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode() + "\n")
         else:
-            show(Console(highlight=False, soft_wrap=not sys.stdout.isatty()))
+            show(Console(highlight=False, markup=False, emoji=False, soft_wrap=not sys.stdout.isatty()))
 
 
 def open_session(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 
 import pyarrow as pa
@@ -47,7 +48,7 @@ def view_statements(facts: Path) -> list[str]:
 
 
 def _over_files(facts: Path, table: str) -> str:
-    pattern = str(facts / table / "*" / "*" / "*" / "part-*.parquet").replace("'", "''")
+    pattern = f"{glob.escape(str(facts))}/{table}/run_id=*/day=*/hour=*/part-*.parquet".replace("'", "''")
     types = "{'run_id': VARCHAR, 'day': DATE, 'hour': VARCHAR}"
     return f"SELECT * FROM read_parquet('{pattern}', hive_partitioning = true, hive_types = {types})"  # noqa: S608
 
