@@ -19,6 +19,7 @@ BROWSERS = frozenset({
 """Programs whose title may be an address; an address bar counts in any program."""
 
 _HOST = re.compile(r"^(?=.{1,253}$)[\w-]{1,63}(\.[\w-]{1,63})*$")
+_SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _TITLE_SUFFIX = re.compile(r"^(?P<page>.*\S)\s+[-–—]\s+[^-–—]+$")
 
 
@@ -39,14 +40,17 @@ def parse_address(shown: str) -> WebAddress | None:
     url = shown.strip()
     if not url or any(character.isspace() for character in url):
         return None
+    with_scheme = _SCHEME.match(url) is not None
     try:
-        parts = urlsplit(url if "://" in url else f"//{url}")
+        parts = urlsplit(url if with_scheme else f"//{url}")
         host = (parts.hostname or "").rstrip(".")
         _ = parts.port
     except ValueError:
         return None
     if parts.scheme not in ("", "http", "https") or not _is_host(host):
         return None
+    if parts.username is not None and not with_scheme:
+        return None  # somebody@example.com is no page
     return WebAddress(url, host, _registered_domain(host))
 
 
@@ -62,14 +66,16 @@ def parse_title(title: str, app: str | None) -> WebAddress | None:
     address = parse_address(page)
     if address is None:
         return None
-    signed = "://" in page or page.startswith("www.") or ("/" in page and _known_suffix(address.host))
+    signed = _SCHEME.match(page) is not None or page.startswith("www.") or ("/" in page and _known_suffix(address.host))
     return address if signed else None
 
 
 def _is_host(host: str) -> bool:
     if not host:
         return False
-    return _is_ip(host) or host == "localhost" or ("." in host and _HOST.match(host) is not None)
+    if _is_ip(host) or host == "localhost":
+        return True
+    return "." in host and _HOST.match(host) is not None and not host.rpartition(".")[2].isdigit()  # 3.14 is a number
 
 
 def _is_ip(host: str) -> bool:
