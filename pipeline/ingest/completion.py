@@ -5,6 +5,8 @@ All of it is a function of the completion record, so that a rerun says the same 
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -92,14 +94,19 @@ def render_marker(completed: HandoffCompleted, dest_data_root: str) -> bytes:
 
 def read_marker(handoff: Path) -> tuple[ReapMarker, bytes] | None:
     """Read the marker that lies in a handoff; None when there is none that we could have written."""
-    path = handoff / REAP_MARKER
     try:
-        if path.is_symlink() or path.stat().st_size > _MARKER_MAX_BYTES:
-            return None
-        data = path.read_bytes()
+        # Whatever lies there in its place, a FIFO even, must not make us follow or wait.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(handoff / REAP_MARKER, flags)
+    except OSError:
+        return None
+    try:
+        data = os.read(descriptor, _MARKER_MAX_BYTES) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
         return ReapMarker.model_validate_json(data), data
     except (OSError, ValidationError):
         return None
+    finally:
+        os.close(descriptor)
 
 
 def write_marker(handoff: Path, marker: bytes) -> None:

@@ -231,7 +231,7 @@ class _HandoffIngest:
         problems = list(plan.faults.lines[:3])
         if plan.conflicts:
             first = min(plan.conflicts)[:160]
-            problems.append(f"{len(plan.conflicts)} rows whose id is kept with another payload (first: {first!r})")
+            problems.append(f"rows whose id is kept with another payload: {len(plan.conflicts)} (first: {first!r})")
         more = plan.faults.count - min(3, len(plan.faults.lines))
         raise ContractInvalid(
             "; ".join(problems) + (f"; and {more} more" if more > 0 else ""),
