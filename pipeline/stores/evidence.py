@@ -151,9 +151,11 @@ def _blob_unreadable(error: OSError | ValueError) -> SampleError:
 def open_database_read_only(path: Path) -> sqlite3.Connection:
     """Open an SQLite database so that a write fails, also where its directory cannot be written.
 
+    Not `immutable` beside a journal that a crash left: that would show what was never committed, or not all that was.
     Raises sqlite3.Error.
     """
-    mode = "mode=ro" if os.access(path.parent, os.W_OK) else "mode=ro&immutable=1"
+    left = [file for end in ("-journal", "-wal") if (file := _beside(path, end)).exists() and file.stat().st_size]
+    mode = "mode=ro" if left or os.access(path.parent, os.W_OK) else "mode=ro&immutable=1"
     connection = sqlite3.connect(f"file:{quote(str(path))}?{mode}", uri=True)
     connection.execute("PRAGMA query_only = ON")
     return connection
@@ -163,6 +165,7 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise ContractInvalid(f"no metadata store: {path} is not there", remedy=_REMEDY)
     try:
+        _roll_back_crashed_writer(path)
         connection = open_database_read_only(path)
     except sqlite3.Error as error:
         raise _unreadable(path, error) from error
@@ -176,6 +179,20 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
         raise
     connection.text_factory = _text
     return connection
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)
+
+
+def _roll_back_crashed_writer(path: Path) -> None:
+    """Let SQLite undo what a killed writer had not committed; a reader cannot look past its journal."""
+    if _beside(path, "-journal").exists() and os.access(path.parent, os.W_OK):
+        connection = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        finally:
+            connection.close()
 
 
 def _require_variant_a(path: Path, connection: sqlite3.Connection) -> None:
