@@ -33,8 +33,8 @@ PARAMETERS: dict[str, bool | int | float | str] = {
     "Det.thresh": 0.3,
     "Det.box_thresh": 0.5,
     "Det.max_candidates": 3000,
-    "Det.unclip_ratio": 1.6,
-    "Det.use_dilation": True,
+    "Det.unclip_ratio": 1.8,
+    "Det.use_dilation": False,
     "Det.score_mode": "fast",
     "Rec.rec_batch_num": 1,
 }
