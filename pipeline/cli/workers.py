@@ -61,10 +61,9 @@ def status(
 
 
 def _show(console: Console, servers: list[dict[str, Any]]) -> None:
-    table = Table("server", "state", "process", "address", "model", "digest", "requests", box=None)
+    table = Table("server", "state", "process", "address", "model", "requests", box=None)
     for server in servers:
-        digest = (server["model_digest"] or "")[:12]
-        cells = (server["pid"], server["url"], server["model_id"], digest, server["requests"])
+        cells = (server["pid"], server["url"], server["model_id"], server["requests"])
         table.add_row(server["kind"], server["state"], *("" if cell is None else str(cell) for cell in cells))
     console.print(table)
 
