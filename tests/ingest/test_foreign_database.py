@@ -129,7 +129,7 @@ def missing_column(path: Path) -> str:
 def generated_column(path: Path) -> str:
     Handoff(
         path,
-        "CREATE TABLE metadata(id TEXT PRIMARY KEY, payload TEXT AS (upper(id)), record_type TEXT, ts_utc TEXT, run_id)",
+        "CREATE TABLE metadata(id TEXT PRIMARY KEY, payload AS (upper(id)), record_type TEXT, ts_utc TEXT, run_id)",
     )
     return "expected id, payload, record_type"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from handoff_builder import (
@@ -132,7 +133,7 @@ def test_a_payload_that_is_not_utf_8_is_kept_byte_for_byte(tmp_path: Path) -> No
     ],
 )
 def test_the_blob_of_an_incomplete_frame_is_kept_with_the_handoff(
-    tmp_path: Path, fields: dict[str, object], reason: str
+    tmp_path: Path, fields: dict[str, Any], reason: str
 ) -> None:
     handoff = Handoff(tmp_path / "h")
     handoff.frame("0", b"picture", **fields)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from handoff_builder import Handoff, ingest_one, kept, run_ingest, whole_handoff
 
-from pipeline.ingest import ingest_handoff as steps
+from pipeline.ingest.commit_rows import Committed, commit_rows
 from pipeline.ingest.result import HandoffResult, State
 from pipeline.ingest.settle import Clock
 
@@ -54,8 +56,6 @@ def test_a_clock_behind_the_files_proves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_modification_time_set_back_does_not_pass_for_age(tmp_path: Path) -> None:
-    import os
-
     handoff = whole_handoff(tmp_path / "h")
     for path in handoff.path.rglob("*"):
         os.utime(path, (0, 0))
@@ -119,14 +119,13 @@ def test_a_change_right_before_the_marker_leaves_the_handoff_unmarked_and_the_ne
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handoff = whole_handoff(tmp_path / "h")
-    commit = steps.commit_rows
 
-    def late_writer(*arguments: object) -> object:
-        done = commit(*arguments)  # type: ignore[arg-type]
+    def late_writer(*arguments: Any) -> Committed:
+        done = commit_rows(*arguments)
         handoff.frame("late")
         return done
 
-    monkeypatch.setattr(steps, "commit_rows", late_writer)
+    monkeypatch.setattr("pipeline.ingest.ingest_handoff.commit_rows", late_writer)
     result = ingest_one(tmp_path / "root", handoff.path)
     assert (result.state, result.inserted, int(result.exit_code)) == (State.unmarked, 4, 0)
     assert not handoff.marker.exists()
