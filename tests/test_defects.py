@@ -43,6 +43,19 @@ def test_ingest_does_what_the_table_says(
         assert seen == wanted, name
 
 
+def test_reading_changes_nothing_in_a_handoff_but_its_marker(run_cli: RunCli, spool: Spool, tmp_path: Path) -> None:
+    _ingest(run_cli, spool, tmp_path)
+    for name in DEFECTS:
+        after = tmp_path / ("first" if name == "plain" else "spool") / name
+        (after / "reap_eligible.json").unlink(missing_ok=True)
+        assert _content(after) == _content(FIXTURES / name), name
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
 def test_each_rejection_names_what_was_found_and_what_to_do(run_cli: RunCli, spool: Spool, tmp_path: Path) -> None:
     rejected = [r for r in _ingest(run_cli, spool, tmp_path).values() if r["state"] == "rejected"]
     assert len(rejected) == sum(item["ingest"]["exit_code"] == 4 for item in DEFECTS.values())
