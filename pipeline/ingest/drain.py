@@ -110,6 +110,8 @@ def _open(root: DataRoot, mode: Mode, strict: bool, settle_s: float, clock: Cloc
             fsync_directory(root.path.parent)
         store = MetadataStore(root.metadata_db)
         try:
+            # A dead process may have committed by removing SQLite's journal, and not come to make that durable.
+            fsync_directory(root.path)
             journal = Journal(root.journal, root.quarantine)
             run_id = f"ingest_{ULID()}"
             yield Ingest(root, store, journal, FilePlacer(root, mode), mode, strict, settle_s, clock, run_id)
