@@ -58,7 +58,11 @@ def test_locks_of_different_files_never_meet(tmp_path: Path) -> None:
 
 
 def test_a_process_that_the_holder_started_does_not_keep_the_lock(tmp_path: Path) -> None:
+    code = "import time; print('up', flush=True); time.sleep(60)"
     with hold_lock(tmp_path / "lock", "run"):
-        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
-    with child, hold_lock(tmp_path / "lock", "run"):
-        child.kill()
+        child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, close_fds=False)
+    with child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "up\n"
+        with hold_lock(tmp_path / "lock", "run"):
+            child.kill()
