@@ -105,19 +105,31 @@ def _open(root: DataRoot, mode: Mode, strict: bool, settle_s: float, clock: Cloc
             make_directories(root.path)
     root.create()
     with hold_lock(root.ingest_lock, "ingest"):
-        remove_staging(root)
-        with suppress(PermissionError):
-            fsync_directory(root.path.parent)
+        _clear_up_after_a_crash(root)
         store = MetadataStore(root.metadata_db)
         try:
-            # A dead process may have committed by removing SQLite's journal, and not come to make that durable.
-            fsync_directory(root.path)
             journal = Journal(root.journal, root.quarantine)
             run_id = f"ingest_{ULID()}"
             yield Ingest(root, store, journal, FilePlacer(root, mode), mode, strict, settle_s, clock, run_id)
         finally:
             store.close()
             remove_staging(root)
+
+
+def _clear_up_after_a_crash(root: DataRoot) -> None:
+    """Remove what a dead process left half-done, and make durable what it did.
+
+    It may have committed by removing SQLite's journal, or made the DataRoot, and died before that was durable.
+    """
+    remove_staging(root)
+    try:
+        fsync_directory(root.path)
+        with suppress(PermissionError):
+            fsync_directory(root.path.parent)
+    except OSError as error:
+        raise ContractInvalid(
+            f"the DataRoot {root} cannot be made durable ({error.strerror})", remedy="mend the disk, then run again"
+        ) from error
 
 
 def _first_look(path: Path, clock: Clock) -> FirstLook | None:
