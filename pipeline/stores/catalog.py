@@ -68,10 +68,14 @@ class Outcome:
 
 
 class Catalog:
-    """The catalog, open for writing by the holder of the run lock, or for reading only. A context manager."""
+    """The catalog, open for writing by the holder of the run lock, or for reading only.
+
+    A context manager that turns what SQLite finds damaged inside the block into ContractInvalid.
+    """
 
     def __init__(self, root: DataRoot, *, read_only: bool = False) -> None:
         """Open the catalog, creating and migrating it unless `read_only`. Raises ContractInvalid."""
+        self._path = root.catalog_db
         try:
             if read_only:
                 self.connection = open_database_read_only(root.catalog_db)
@@ -81,16 +85,15 @@ class Catalog:
                 self.connection.execute("PRAGMA synchronous = NORMAL")
                 self._migrate()
         except sqlite3.Error as error:
-            raise ContractInvalid(
-                f"the catalog {root.catalog_db} cannot be used: {error}",
-                remedy="move derived/ away, then: pipeline run --until-done",
-            ) from error
+            raise self._unusable(error) from error
 
     def __enter__(self) -> Catalog:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         self.connection.close()
+        if isinstance(error, sqlite3.Error):
+            raise self._unusable(error) from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -253,8 +256,16 @@ class Catalog:
             [(source, run_id, day) for run_id, day in sorted(days)],
         )
 
+    def _unusable(self, error: sqlite3.Error) -> ContractInvalid:
+        return ContractInvalid(
+            f"the catalog {self._path} cannot be used: {error}",
+            remedy="move derived/ away, then: pipeline run --until-done",
+        )
+
     def _migrate(self) -> None:
         version = self.connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(_MIGRATIONS):
+            raise sqlite3.DatabaseError("a newer version of this program made it")
         for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
             self.connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
 
