@@ -51,6 +51,7 @@ def main() -> None:
     overhead.add_argument("--frames", type=int, default=7_200)
     recording = parts.add_parser("recording")
     recording.add_argument("spool", type=Path)
+    recording.add_argument("--first", type=Path, help="a DataRoot of this recording that was run already")
     one = parts.add_parser("measure-run")
     one.add_argument("root", type=Path)
     one.add_argument("--http", action="store_true")
@@ -60,7 +61,7 @@ def main() -> None:
     elif arguments.part == "overhead":
         result = measure_overhead(arguments.frames)
     else:
-        result = measure_recording(arguments.spool)
+        result = measure_recording(arguments.spool, arguments.first)
     print(json.dumps(result, indent=2))
 
 
@@ -219,38 +220,48 @@ class null_server:  # noqa: N801 reads as a statement
         self._process.wait(timeout=30)
 
 
-def measure_recording(spool: Path) -> dict[str, Any]:
-    """Ingest a recording into two DataRoots, run each with other shards, and compare every row of every table."""
-    import duckdb
+def measure_recording(spool: Path, first: Path | None) -> dict[str, Any]:
+    """Ingest a recording into two DataRoots, run each with other shards, and compare every row of every table.
 
+    The run with shards sized by measured work may have been made before: `first`.
+    """
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        roots = [first or Path(folder) / "adaptive", Path(folder) / "sevens"]
         runs = []
-        for name, shard_frames in (("adaptive", 0), ("sevens", 7)):
-            copy = Path(folder) / f"spool-{name}"
-            shutil.copytree(spool, copy, copy_function=shutil.copyfile)
-            runs.append(_run_recording(copy, Path(folder) / name, shard_frames))
-        database = duckdb.connect()
-        equal = {}
-        for table in TABLES:
-            columns = "* EXCLUDE (metrics)" if table == "records" else "*"
-            first, second = (
-                f"(SELECT {columns} FROM '{folder}/{name}/derived/facts/{table}/**/part-*.parquet')"
-                for name in ("adaptive", "sevens")
-            )
-            difference = database.execute(
-                f"SELECT count(*) FROM ({first} EXCEPT ALL {second} UNION ALL ({second} EXCEPT ALL {first}))"
-            ).fetchone()
-            total = database.execute(f"SELECT count(*) FROM {first}").fetchone()
-            assert difference is not None
-            assert total is not None
-            equal[table] = {"rows": total[0], "rows_that_differ": difference[0]}
+        for root, shard_frames in zip(roots, (0, 7), strict=True):
+            if root != first:
+                copy = Path(folder) / f"spool-{shard_frames}"
+                shutil.copytree(spool, copy, copy_function=shutil.copyfile)
+                runs.append(_run_recording(copy, root, shard_frames))
+        tables = compare_facts(*roots)
         return {
             "benchmark": "a recording, ingested and run twice with other shards",
             "machine": describe_machine(),
             "runs": runs,
-            "tables": equal,
-            "equal": all(item["rows_that_differ"] == 0 for item in equal.values()),
+            "tables": tables,
+            "equal": all(item["rows_that_differ"] == 0 for item in tables.values()),
         }
+
+
+def compare_facts(first: Path, second: Path) -> dict[str, dict[str, int]]:
+    """Count, for each table of two DataRoots, the rows and those that only one of them has; timings are left out."""
+    import duckdb
+
+    database = duckdb.connect()
+
+    def count(query: str) -> int:
+        ((number,),) = database.execute(f"SELECT count(*) FROM {query}").fetchall()
+        return int(number)
+
+    counts = {}
+    for table in TABLES:
+        columns = "* EXCLUDE (metrics)" if table == "records" else "*"
+        one, other = (
+            f"(SELECT {columns} FROM '{root}/derived/facts/{table}/**/part-*.parquet')" for root in (first, second)
+        )
+        differ = count(f"(({one} EXCEPT ALL {other}) UNION ALL ({other} EXCEPT ALL {one}))")
+        counts[table] = {"rows": count(one), "rows_that_differ": differ}
+    return counts
 
 
 def _run_recording(spool: Path, root: Path, shard_frames: int) -> dict[str, Any]:
