@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
@@ -29,6 +32,14 @@ from schemas.serving import FrameRef, ModelIdentity, ReadText, SampleFailure, Te
 RUN = "desk-1"
 WIDTH, HEIGHT = 640, 480
 Reply = ReadText | SampleFailure
+
+
+@contextmanager
+def folder_in_memory() -> Iterator[Path]:
+    """A scratch folder where fsync costs nothing, if there is such a place: these tests kill processes, not power."""
+    place = Path("/dev/shm")
+    with TemporaryDirectory(dir=place if os.access(place, os.W_OK) else None) as folder:
+        yield Path(folder)
 
 
 class Memory:

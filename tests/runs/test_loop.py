@@ -6,6 +6,7 @@ import json
 import random
 import sqlite3
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from screen_memory import (
     Memory,
     fact_files,
     failing,
+    folder_in_memory,
     minutes,
     open_gate,
     process,
@@ -33,6 +35,12 @@ from pipeline.stores.lock import hold_lock
 from schemas.evidence import FRAME, INPUT, UIA_SNAPSHOT, WINDOW
 
 DAY = "2026-03-01"
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    with folder_in_memory() as folder:
+        yield folder
 
 
 @pytest.fixture
