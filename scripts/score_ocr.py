@@ -29,7 +29,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import duckdb
+from pyarrow import dataset
 
 Truth = dict[str, Any]
 Words = Counter[str]
@@ -72,12 +72,10 @@ def main() -> None:
     parser.add_argument("--model-digest", help="which model's records, when there are several")
     arguments = parser.parse_args()
     facts = arguments.data_root / "derived" / "facts"
-    with duckdb.connect() as database:
-        known = _rows(database, f"SELECT * FROM {_table(facts, 'frames')}")
-        frames = {row["frame_id"]: row for row in known}
-        truth = [item for item in map(json.loads, arguments.truth.open()) if item["record_id"] in frames]
-        records = _records(database, facts, arguments.model_digest)
-        visits = _rows(database, f"SELECT * FROM {_table(facts, 'url_visits')}")
+    frames = {row["frame_id"]: row for row in _rows(facts, "frames")}
+    truth = [item for item in map(json.loads, arguments.truth.read_text().splitlines()) if item["record_id"] in frames]
+    records = _records(facts, arguments.model_digest)
+    visits = _rows(facts, "url_visits")
     result = {
         "frames_in_truth": len(truth),
         "frames_without_record": sum(item["record_id"] not in records for item in truth),
@@ -87,21 +85,18 @@ def main() -> None:
     sys.stdout.write(json.dumps(result, indent=2) + "\n")
 
 
-def _table(facts: Path, name: str) -> str:
-    pattern = str(facts / name / "**" / "*.parquet").replace("'", "''")
-    return f"read_parquet('{pattern}', hive_partitioning=false)"
+def _rows(facts: Path, table: str, columns: list[str] | None = None) -> list[dict[str, Any]]:
+    files = sorted(str(path) for path in (facts / table).rglob("*.parquet"))
+    if not files:
+        sys.exit(f"no {table} under {facts}; run the pipeline first")
+    rows: list[dict[str, Any]] = dataset.dataset(files, format="parquet").to_table(columns=columns).to_pylist()
+    return rows
 
 
-def _rows(database: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
-    answer = database.execute(query)
-    names = [column[0] for column in answer.description or []]
-    return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
-
-
-def _records(database: duckdb.DuckDBPyConnection, facts: Path, digest: str | None) -> dict[str, list[dict[str, Any]]]:
+def _records(facts: Path, digest: str | None) -> dict[str, list[dict[str, Any]]]:
     """The lines read in each frame, by frame id. Exits when several models read them and none was chosen."""
-    query = f"SELECT sample_id, model_digest, output_json FROM {_table(facts, 'records')} WHERE modality = 'ocr'"
-    rows = [row for row in _rows(database, query) if digest in (None, row["model_digest"])]
+    found = _rows(facts, "records", ["sample_id", "modality", "model_digest", "output_json"])
+    rows = [row for row in found if row["modality"] == "ocr" and digest in (None, row["model_digest"])]
     digests = sorted({row["model_digest"] for row in rows})
     if len(digests) > 1:
         sys.exit(f"several models read these frames; choose one with --model-digest: {', '.join(digests)}")
