@@ -15,7 +15,7 @@ count as often as they occur in a frame, wherever they stand. By the program who
 
 A frame that has no record counts as one in which nothing was read. `exact` tells for how many frames the facts agree
 with the truth: `app`, `title` of the active window, and `url` of those with one, which is that of the page visit at
-that moment, compared without the scheme `http://`, since address bars leave it out.
+that moment, compared without the scheme `http://` and without the `/` of a bare host, since address bars leave both out.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def _score_facts(
         agreed["app"][row["app"] == item["app"]] += 1
         agreed["title"][row["window_title"] == item["title"]] += 1
         if item.get("url"):
-            agreed["url"][_url_at(row, visits) == item["url"].removeprefix("http://")] += 1
+            agreed["url"][_url_at(row, visits) == _as_shown(item["url"])] += 1
     return {name: {"frames": counts.total(), "agree": counts[True]} for name, counts in agreed.items()}
 
 
@@ -169,8 +169,12 @@ def _url_at(frame: dict[str, Any], visits: list[dict[str, Any]]) -> str | None:
     ]
     if not same:
         return None
-    url: str = max(same, key=lambda visit: visit["first_seen_utc"])["url"]
-    return url.removeprefix("http://")
+    return _as_shown(max(same, key=lambda visit: visit["first_seen_utc"])["url"])
+
+
+def _as_shown(url: str) -> str:
+    shown = url.removeprefix("http://")
+    return shown.removesuffix("/") if shown.count("/") == 1 else shown
 
 
 def _share(part: int, whole: int) -> float | None:
