@@ -15,7 +15,7 @@ count as often as they occur in a frame, wherever they stand. By the program who
 
 A frame that has no record counts as one in which nothing was read. `exact` tells for how many frames the facts agree
 with the truth: `app`, `title` of the active window, and `url` of those with one, which is that of the page visit at
-that moment, compared without the scheme `http://` and without the `/` of a bare host, since address bars leave both out.
+that moment, compared without the scheme `http://` and the `/` of a bare host, since address bars leave both out.
 """
 
 from __future__ import annotations
