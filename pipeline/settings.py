@@ -39,7 +39,9 @@ class Settings(BaseSettings):
     retry_backoff_s: float = Field(
         default=2.0, ge=0, description="seconds before the second try; doubled for each further one"
     )
-    ocr_threads: int = Field(default=2, ge=1, le=64, description="threads of the OCR model's runtime")
+    ocr_threads: int = Field(
+        default=0, ge=0, le=64, description="threads of the OCR model's runtime; 0 takes half of the processors"
+    )
     worker_start_s: float = Field(default=120.0, gt=0, description="seconds a model server may take until it is ready")
     worker_idle_exit_s: float = Field(
         default=600.0, gt=0, description="seconds without a request after which a server exits"

@@ -85,7 +85,7 @@ def work_shard(
 
 
 class _Guard:
-    """A reader that turns the death of its server into failures of what was in flight: what is finished is kept."""
+    """A reader that turns the death of its server into a failure of the frame it was reading: the rest is kept."""
 
     def __init__(self, read: TextReader) -> None:
         self._read = read
@@ -96,7 +96,7 @@ class _Guard:
             yield from self._read(frames)
         except ServerGone as error:
             self.server_gone = True
-            for index in error.in_flight:
+            for index in error.in_flight[:1]:  # a server reads in order: the others were only waiting
                 yield index, SampleFailure("server_gone", "the model server died while it had this frame", True)
 
 
