@@ -15,6 +15,7 @@ import pyarrow as pa
 import pipeline
 from pipeline.dataroot import DataRoot
 from pipeline.errors import ContractInvalid, PipelineError, UsageError
+from pipeline.reports.views import view_statements
 from pipeline.settings import Settings
 
 
@@ -34,6 +35,7 @@ def query_facts(root: DataRoot, statement: str, settings: Settings) -> SqlResult
     """
     request = {
         "facts": str(root.facts),
+        "views": view_statements(root.facts),
         "statement": statement,
         "timeout_s": settings.sql_timeout_s,
         "max_rows": settings.sql_max_rows,

@@ -2,6 +2,7 @@
 
 Takes a JSON object on stdin, gives one line of JSON on stdout and, when that says so, an Arrow stream after it. DuckDB
 cannot be stopped inside one large vector and does not count all memory it takes: the kernel holds time and memory.
+Stands on nothing of ours, so that it starts fast.
 """
 
 from __future__ import annotations
@@ -12,14 +13,11 @@ import resource
 import signal
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import duckdb
 import orjson
 import pyarrow as pa
-
-from pipeline.reports.views import view_statements
 
 RUNTIME_MB = 1024
 """Memory for the interpreter, the libraries and the stacks of DuckDB's threads, on top of what a query may use."""
@@ -37,8 +35,8 @@ _EXPLAIN = re.compile(r"^\s*EXPLAIN\s+(?!ANALYZE\b|ANALYSE\b|\()", re.IGNORECASE
 _READS_ONLY = "only one SELECT (or DESCRIBE, SUMMARIZE, SHOW, EXPLAIN) is answered; nothing here can write"
 
 
-class _Refused(Exception):
-    pass
+class Refused(Exception):
+    """A statement that is not answered; the text says what it is."""
 
 
 def main() -> None:
@@ -47,14 +45,14 @@ def main() -> None:
     _limit_memory(request["memory_mb"])
     signal.setitimer(signal.ITIMER_REAL, request["timeout_s"])  # ends this process: nothing catches SIGALRM
     try:
-        header, rows = _answer(request)
-    except (_Refused, MemoryError, OSError, duckdb.Error, pa.ArrowException) as error:
+        header, rows = answer(request)
+    except (Refused, MemoryError, OSError, duckdb.Error, pa.ArrowException) as error:
         header, rows = {"kind": _kind(error), "message": str(error)}, b""
     sys.stdout.buffer.write(orjson.dumps(header) + b"\n" + rows)
 
 
 def _kind(error: Exception) -> str:
-    if isinstance(error, _Refused | duckdb.PermissionException):
+    if isinstance(error, Refused | duckdb.PermissionException):
         return "refused"
     if isinstance(error, MemoryError | duckdb.OutOfMemoryException) or "Out of Memory" in str(error):
         return "memory"
@@ -68,8 +66,12 @@ def _limit_memory(query_mb: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-    connection = _open(Path(request["facts"]), request["memory_mb"])
+def answer(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """Answer `statement` over `views` of the folder `facts`: a header and an Arrow stream of at most `max_rows`.
+
+    Raises Refused, duckdb.Error, pyarrow.ArrowException, MemoryError, OSError.
+    """
+    connection = _open(request["facts"], request["views"], request["memory_mb"])
     _require_select(connection, request["statement"])
     left = request["max_rows"]
     reader = connection.sql(request["statement"]).to_arrow_reader(min(left + 1, 65_536))
@@ -79,11 +81,12 @@ def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
             stream.write_batch(batch.slice(0, max(left, 0)))
             left -= batch.num_rows
             if left < 0:
+                connection.interrupt()  # it would go on, and be waited for
                 break
     return {"kind": "rows", "truncated": left < 0}, rows.getvalue().to_pybytes()
 
 
-def _open(facts: Path, memory_mb: int) -> duckdb.DuckDBPyConnection:
+def _open(facts: str, views: list[str], memory_mb: int) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(":memory:", config={
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
@@ -91,10 +94,10 @@ def _open(facts: Path, memory_mb: int) -> duckdb.DuckDBPyConnection:
         "temp_directory": "",
     })  # fmt: skip
     connection.execute("SET TimeZone = 'UTC'")
-    for view in view_statements(facts):
+    for view in views:
         connection.execute(view)
     # DuckDB compares the pattern of a glob as it stands, so the folder has to be named in that form too.
-    folders = ", ".join("'{}'".format(name.replace("'", "''")) for name in (str(facts), glob.escape(str(facts))))
+    folders = ", ".join("'{}'".format(name.replace("'", "''")) for name in (facts, glob.escape(facts)))
     connection.execute(f"SET allowed_directories = [{folders}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET python_enable_replacements = false")
@@ -110,11 +113,11 @@ def _require_select(connection: duckdb.DuckDBPyConnection, statement: str) -> No
     body = _EXPLAIN.sub("", statement, count=1)
     found = connection.extract_statements(body)
     if len(found) != 1 or found[0].type != duckdb.StatementType.SELECT:
-        raise _Refused(f"{', '.join(item.type.name for item in found) or 'nothing'}; {_READS_ONLY}")
+        raise Refused(f"{', '.join(item.type.name for item in found) or 'nothing'}; {_READS_ONLY}")
     ((serialized,),) = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [body]).fetchall()
     tree = orjson.loads(serialized)
     if tree["error"]:
-        raise _Refused(f"a statement that cannot be looked into; {_READS_ONLY}")
+        raise Refused(f"a statement that cannot be looked into; {_READS_ONLY}")
     for node in _nodes(tree):
         _require_harmless(node)
 
@@ -122,11 +125,11 @@ def _require_select(connection: duckdb.DuckDBPyConnection, statement: str) -> No
 def _require_harmless(node: dict[str, Any]) -> None:
     kind = str(node.get("type", ""))
     if kind.endswith("_NODE") and kind not in _QUERY_NODES:
-        raise _Refused(f"{kind.removesuffix('_QUERY_NODE')} inside a query; {_READS_ONLY}")
+        raise Refused(f"{kind.removesuffix('_QUERY_NODE')} inside a query; {_READS_ONLY}")
     if kind == "TABLE_FUNCTION":
         name = str(node["function"].get("function_name", "")).lower()
         if name not in TABLE_FUNCTIONS:
-            raise _Refused(f"the table function {name}; only these may be used: {', '.join(sorted(TABLE_FUNCTIONS))}")
+            raise Refused(f"the table function {name}; only these may be used: {', '.join(sorted(TABLE_FUNCTIONS))}")
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
