@@ -24,21 +24,30 @@ SECRET = "what no query may read"
 
 @pytest.fixture(scope="module")
 def root() -> Iterator[DataRoot]:
-    """A DataRoot with rows of odd run ids, in a folder whose name looks like a pattern."""
+    """A DataRoot with a frame of each odd run id."""
     with folder_in_memory() as folder:
-        memory = Memory(folder / "it's a [root]*")
+        memory = Memory(folder / "root")
         for run_id in RUN_IDS:
             memory.frame(0, minutes(10, 0)[0], run_id)
-        frame = memory.frame(1, minutes(10, 1)[0], "a b")
+        memory.frame(1, minutes(10, 1)[0], "a b")
         broken = memory.frame(2, minutes(10, 2)[0], "a b")
         model = InProcessModel(memory.root)
         model.replies[broken] = failing("image_unreadable", retryable=False)
         process(memory.root, model)
+        yield memory.root
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[DataRoot]:
+    """A DataRoot with one frame, in a folder whose name looks like a pattern, with links that lead out of the facts."""
+    with folder_in_memory() as folder:
+        memory = Memory(folder / "it's a [root]*")
+        memory.frame(0, minutes(10, 0)[0])
+        process(memory.root)
         (folder / "secret").mkdir()
         (folder / "secret" / "secret.txt").write_text(SECRET)
         (memory.root.facts / "link").symlink_to(folder / "secret")
         (memory.root.facts / "link.txt").symlink_to(folder / "secret" / "secret.txt")
-        assert frame
         yield memory.root
 
 
@@ -71,9 +80,10 @@ def test_each_table_is_there_with_its_rows(root: DataRoot) -> None:
 
 
 def test_run_ids_come_back_as_they_were(root: DataRoot) -> None:
-    for table in ("frames", "records", "stage_outcomes", "ocr_lines"):
-        found = ask(root, f"SELECT DISTINCT run_id FROM {table}")
-        assert sorted(row["run_id"] for row in found) == sorted(RUN_IDS), table
+    tables = ("frames", "records", "stage_outcomes", "ocr_lines")
+    queries = [f"SELECT DISTINCT '{table}' AS t, run_id FROM {table}" for table in tables]
+    found = ask(root, " UNION ALL ".join(queries))
+    assert sorted((row["t"], row["run_id"]) for row in found) == sorted((t, r) for t in tables for r in RUN_IDS)
 
 
 def test_partitions_have_types(root: DataRoot) -> None:
@@ -113,8 +123,8 @@ def test_lines_are_those_of_current_records_with_their_place(root: DataRoot) -> 
         "SELECT table_name FROM information_schema.tables",
     ],
 )
-def test_what_reads_is_answered(statement: str, root: DataRoot) -> None:
-    assert here(root, statement)["kind"] == "rows"
+def test_what_reads_is_answered(statement: str, small: DataRoot) -> None:
+    assert here(small, statement)["kind"] == "rows"
 
 
 REFUSED = [
@@ -180,13 +190,13 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("statement", REFUSED)
-def test_anything_else_is_refused_and_leaves_nothing(statement: str, root: DataRoot) -> None:
-    out = root.path.parent
-    places = {"facts": root.facts, "out": out, "secret": out / "secret" / "secret.txt"}
+def test_anything_else_is_refused_and_leaves_nothing(statement: str, small: DataRoot) -> None:
+    out = small.path.parent
+    places = {"facts": small.facts, "out": out, "secret": out / "secret" / "secret.txt"}
     filled = statement.format(**{name: str(place).replace("'", "''") for name, place in places.items()})
     before = sorted(out.rglob("*"))
     with pytest.raises((Refused, duckdb.Error)) as error:
-        here(root, filled)
+        here(small, filled)
     assert SECRET not in str(error.value)
     assert sorted(out.rglob("*")) == before
 
@@ -195,9 +205,9 @@ def test_anything_else_is_refused_and_leaves_nothing(statement: str, root: DataR
     "statement",
     ["SELECT * FROM read_text('/etc/hostname')", "SELECT * FROM glob('/etc/*')", "ATTACH 'x.db'", "SELECT 1; SELECT 2"],
 )
-def test_what_is_refused_is_a_breach_of_contract_that_says_why(statement: str, root: DataRoot) -> None:
+def test_what_is_refused_is_a_breach_of_contract_that_says_why(statement: str, small: DataRoot) -> None:
     with pytest.raises(ContractInvalid, match=r"^refused: ") as error:
-        ask(root, statement)
+        ask(small, statement)
     assert "docs/sql.md" in error.value.remedy
 
 
@@ -211,18 +221,18 @@ def test_what_is_refused_is_a_breach_of_contract_that_says_why(statement: str, r
         ("SELECT * FROM statement", "does not exist"),
     ],
 )
-def test_bad_sql_is_a_usage_error(statement: str, message: str, root: DataRoot) -> None:
+def test_bad_sql_is_a_usage_error(statement: str, message: str, small: DataRoot) -> None:
     with pytest.raises(UsageError, match=message):
-        ask(root, statement)
+        ask(small, statement)
 
 
 FOREVER = "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT "
 
 
 @pytest.mark.parametrize("statement", [FOREVER + "count(*) FROM r", FOREVER + "* FROM r WHERE n < 0"])
-def test_a_query_without_an_end_is_stopped_by_time(statement: str, root: DataRoot) -> None:
+def test_a_query_without_an_end_is_stopped_by_time(statement: str, small: DataRoot) -> None:
     with pytest.raises(ContractInvalid, match=r"stopped after 1\.5 s"):
-        ask(root, statement, sql_timeout_s=1.5)
+        ask(small, statement, sql_timeout_s=1.5)
 
 
 @pytest.mark.parametrize(
@@ -232,21 +242,21 @@ def test_a_query_without_an_end_is_stopped_by_time(statement: str, root: DataRoo
         "SELECT sum(x) FROM (SELECT unnest(range(1000000000)) AS x)",
     ],
 )
-def test_a_query_that_takes_too_much_memory_is_stopped(statement: str, root: DataRoot) -> None:
+def test_a_query_that_takes_too_much_memory_is_stopped(statement: str, small: DataRoot) -> None:
     with pytest.raises(ContractInvalid, match="needs more than 64 MiB"):
-        ask(root, statement, sql_memory_mb=64)
+        ask(small, statement, sql_memory_mb=64)
 
 
-def test_rows_beyond_the_limit_are_cut_and_told(root: DataRoot) -> None:
+def test_rows_beyond_the_limit_are_cut_and_told(small: DataRoot) -> None:
     for limit, truncated in [(9, True), (10, False), (11, False)]:
-        result = query_facts(root, "SELECT range AS n FROM range(10) ORDER BY n", Settings(sql_max_rows=limit))
+        result = query_facts(small, "SELECT range AS n FROM range(10) ORDER BY n", Settings(sql_max_rows=limit))
         assert (result.rows["n"].to_pylist(), result.truncated) == (list(range(10))[:limit], truncated)
-    endless = query_facts(root, FOREVER + "* FROM r", Settings(sql_max_rows=3_000))
+    endless = query_facts(small, FOREVER + "* FROM r", Settings(sql_max_rows=3_000))
     assert (endless.rows.num_rows, endless.truncated) == (3_000, True)
 
 
-def test_no_rows_have_columns(root: DataRoot) -> None:
-    result = query_facts(root, "SELECT frame_id, width FROM frames WHERE false", Settings())
+def test_no_rows_have_columns(small: DataRoot) -> None:
+    result = query_facts(small, "SELECT frame_id, width FROM frames WHERE false", Settings())
     assert (result.rows.num_rows, result.rows.column_names) == (0, ["frame_id", "width"])
 
 

@@ -81,7 +81,7 @@ def require_sound(root: DataRoot) -> None:
         if list((root.facts / table).glob("*/*/*/part-*.parquet")):
             pattern = root.facts / table / "**" / "part-*.parquet"
             query = f"SELECT count(*), count(DISTINCT ({', '.join(keys)},)) FROM read_parquet('{pattern}')"
-            total, distinct = duckdb.sql(query).fetchall()[0]
+            total, distinct = duckdb.execute(query).fetchall()[0]
             assert total == distinct, table
 
 
