@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     worker_idle_exit_s: float = Field(
         default=600.0, gt=0, description="seconds without a request after which a server exits"
     )
+    embed_idle_exit_s: float = Field(
+        default=14_400.0, gt=0, description="the same for the embedding server, which questions use too"
+    )
     request_timeout_s: float = Field(default=120.0, gt=0, description="seconds a model request may take")
     request_concurrency: int = Field(default=4, ge=1, le=64, description="model requests in flight at once")
     sql_timeout_s: float = Field(default=30.0, gt=0, description="seconds a `pipeline sql` query may take")

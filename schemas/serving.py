@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +22,9 @@ MAX_REQUEST_BYTES = 64 << 20
 MAX_REPLY_BYTES = 64 << 20
 MAX_LINES_IN_FRAME = 5_000
 MAX_LINE_LENGTH = 4_000
+MAX_TEXTS_IN_REQUEST = 32
+MAX_TEXT_LENGTH = 8_000
+MAX_DIMENSIONS = 4_096
 
 Pixel = Annotated[int, Field(ge=0, le=65_536)]
 
@@ -64,6 +68,37 @@ class ReadTextReply(Contract):
 
     results: list[Annotated[ReadText | ReadFailed, Field(union_mode="left_to_right")]] = Field(
         max_length=MAX_IMAGES_IN_REQUEST
+    )
+
+
+class EmbedRequest(Contract):
+    """`POST /v1/embed`: texts to embed, each on its own."""
+
+    texts: list[Annotated[str, Field(max_length=MAX_TEXT_LENGTH)]] = Field(
+        min_length=1, max_length=MAX_TEXTS_IN_REQUEST
+    )
+
+
+class Embedded(Contract):
+    """The embedding of a text: of length 1, as float32; a text beyond the model's window is cut."""
+
+    vector: str = Field(max_length=6 * MAX_DIMENSIONS, description="little-endian float32 values, in base64")
+    tokens: int = Field(ge=0, description="how many tokens of the text the model saw")
+    cut: bool = Field(description="whether the text was longer")
+
+
+class EmbedFailed(Contract):
+    """Why one text could not be embedded."""
+
+    error: Literal["model_failed"]
+    message: str = Field(max_length=500)
+
+
+class EmbedReply(Contract):
+    """One result for every text of the request, in its order."""
+
+    results: list[Annotated[Embedded | EmbedFailed, Field(union_mode="left_to_right")]] = Field(
+        max_length=MAX_TEXTS_IN_REQUEST
     )
 
 
@@ -115,6 +150,24 @@ class SampleFailure:
     code: str
     message: str
     retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """The embedding of a text as float32 values, and how much of the text the model saw."""
+
+    vector: array[float]
+    tokens: int
+    cut: bool
+
+
+class TextEmbedder(Protocol):
+    """Embeds texts: yields (index into `texts`, embedding) in any order.
+
+    It may stop early (the gate closed): a text that was not yielded stays pending.
+    """
+
+    def __call__(self, texts: Sequence[str]) -> Iterable[tuple[int, Embedding | SampleFailure]]: ...
 
 
 class TextReader(Protocol):

@@ -18,6 +18,7 @@ from functools import lru_cache
 from schemas.canonical import sha256_hex
 from schemas.serving import ModelIdentity, ReadFailed, ReadText, TextLine
 from workers.server import options, serve
+from workers.text_service import TextService
 
 LINES = 40
 LINE_HEIGHT = 20
@@ -82,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = options("ocr")
     parser.add_argument("--delay-s", type=float, default=0.0, help="seconds to spend on each image")
     given = parser.parse_args(argv)
-    return serve("ocr", given, lambda: NullEngine(given.delay_s))
+    return serve("ocr", given, lambda: TextService(NullEngine(given.delay_s)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How a model server answers: the token, the limits, one image at a time, and no work for a client that went away."""
+"""How a model server answers: the token, one item at a time, and no work for a client that went away."""
 
 from __future__ import annotations
 
@@ -9,57 +9,84 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
 
-from schemas.serving import (
-    IMAGE_SIZES_HEADER,
-    MAX_IMAGES_IN_REQUEST,
-    MAX_REQUEST_BYTES,
-    Health,
-    ModelIdentity,
-    ReadFailed,
-    ReadText,
-    ReadTextReply,
-)
+from schemas.serving import Health, ModelIdentity
 
 _log = logging.getLogger("workers")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class TextEngine(Protocol):
-    """A model that reads text; `read` is called from one thread, one image at a time."""
+class Engine(Protocol):
+    """A model; it is called from one thread, one item at a time."""
 
     @property
     def identity(self) -> ModelIdentity: ...
 
-    def read(self, image: bytes) -> ReadText | ReadFailed:
-        """Read an image: a function of its bytes alone, whatever was read before `[row-1]`."""
-        ...
-
     def interrupt(self) -> None:
-        """Make the running `read` end soon, from another thread; what it returns is thrown away."""
+        """Make the running call end soon, from another thread; what it returns is thrown away."""
         ...
 
     def rearm(self) -> None:
-        """Forget an interruption: the next `read` is for somebody else."""
+        """Forget an interruption: the next call is for somebody else."""
+        ...
+
+
+class Refused(Exception):
+    """A request that is not what was agreed on: the HTTP status and the reason to answer it with."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Service(Protocol[Item, Result]):
+    """What a kind of server offers beside its health: a request of items, a reply of one result for each."""
+
+    path: str
+    max_request_bytes: int
+
+    @property
+    def engine(self) -> Engine: ...
+
+    async def take(self, request: web.Request) -> list[Item]:
+        """Read the items of a request. Raises Refused."""
+        ...
+
+    def work(self, item: Item) -> Result:
+        """Have the model do its work on an item: a function of that item alone `[row-1]`."""
+        ...
+
+    def failed(self, reason: str) -> Result:
+        """The result for an item on which the model failed."""
+        ...
+
+    def reply(self, results: list[Result]) -> bytes:
+        """Write the results as JSON."""
         ...
 
 
 class _Job:
-    """The images of one request."""
+    """The items of one request."""
 
-    def __init__(self, images: list[bytes]) -> None:
-        self.images = images
+    def __init__(self, items: list[Any]) -> None:
+        self.items = items
         self.cancelled = False
 
 
 class Answering:
-    """Answers requests through one engine, in one thread, in the order in which they came."""
+    """Answers the requests of a service, in one thread, in the order in which they came."""
 
-    def __init__(self, engine: TextEngine) -> None:
-        self.engine = engine
+    def __init__(self, service: Service[Any, Any]) -> None:
+        self.service = service
+        self.engine = service.engine
         self.requests = 0
         self.idle_since: float | None = time.monotonic()
         """When the last request was answered (monotonic seconds); None while one is being answered."""
@@ -68,9 +95,9 @@ class Answering:
         self._guard = threading.Lock()
         self._running: _Job | None = None
 
-    async def answer(self, images: list[bytes]) -> bytes:
-        """Read images; returns the reply as JSON. Cancelled, it stops what runs and does not start what waits."""
-        job = _Job(images)
+    async def answer(self, items: list[Any]) -> bytes:
+        """Work on items; returns the reply as JSON. Cancelled, it stops what runs and does not start what waits."""
+        job = _Job(items)
         self.requests += 1
         self._waiting += 1
         self.idle_since = None
@@ -103,28 +130,27 @@ class Answering:
         with self._guard:
             self._running = job
         try:
-            results: list[ReadText | ReadFailed] = []
-            for image in job.images:
+            results = []
+            for item in job.items:
                 if job.cancelled:
                     return b""
-                results.append(self._read(image))
-            # What the engine made is valid by type; the client checks the whole reply again.
-            return ReadTextReply.model_construct(results=results).model_dump_json().encode()
+                results.append(self._one(item))
+            return self.service.reply(results)
         finally:
             with self._guard:
                 self._running = None
                 self.engine.rearm()
 
-    def _read(self, image: bytes) -> ReadText | ReadFailed:
+    def _one(self, item: Any) -> Any:
         try:
-            return self.engine.read(image)
-        except Exception as error:  # noqa: BLE001  one bad image never fails its request; the text may quote the screen
-            _log.warning("the model failed on an image: %s", type(error).__name__)
-            return ReadFailed(error="model_failed", message=type(error).__name__)
+            return self.service.work(item)
+        except Exception as error:  # noqa: BLE001  one bad item never fails its request; the text may quote the screen
+            _log.warning("the model failed on an item: %s", type(error).__name__)
+            return self.service.failed(type(error).__name__)
 
 
 def build_app(kind: str, token: str, answering: Answering) -> web.Application:
-    """The endpoints of a text server: `GET /health`, `POST /v1/text`; each wants `Authorization: Bearer <token>`."""
+    """The endpoints of a server: `GET /health` and its service; each wants `Authorization: Bearer <token>`."""
     expected = f"Bearer {token}".encode()
 
     @web.middleware
@@ -138,36 +164,17 @@ def build_app(kind: str, token: str, answering: Answering) -> web.Application:
         state = Health(ready=True, modality=kind, model=answering.engine.identity, requests=answering.requests)
         return web.Response(text=state.model_dump_json(), content_type="application/json")
 
-    async def read_text(request: web.Request) -> web.Response:
-        sizes = _image_sizes(request.headers.get(IMAGE_SIZES_HEADER, ""))
-        if sizes is None:
-            return _refuse(400, f"{IMAGE_SIZES_HEADER} wants 1 to {MAX_IMAGES_IN_REQUEST} sizes, comma-separated")
-        if sum(sizes) > MAX_REQUEST_BYTES:
-            return _refuse(413, f"a request holds {MAX_REQUEST_BYTES} bytes at most")
-        if sum(sizes) != request.content_length:
-            return _refuse(400, f"{IMAGE_SIZES_HEADER} does not add up to the size of the body")
-        reply = await answering.answer(_split(await request.read(), sizes))
-        return web.Response(body=reply, content_type="application/json")
+    async def serve(request: web.Request) -> web.Response:
+        try:
+            items = await answering.service.take(request)
+        except Refused as error:
+            return _refuse(error.status, error.reason)
+        return web.Response(body=await answering.answer(items), content_type="application/json")
 
-    app = web.Application(client_max_size=MAX_REQUEST_BYTES, middlewares=[check_token])
+    app = web.Application(client_max_size=answering.service.max_request_bytes, middlewares=[check_token])
     app.router.add_get("/health", health)
-    app.router.add_post("/v1/text", read_text)
+    app.router.add_post(answering.service.path, serve)
     return app
-
-
-def _image_sizes(header: str) -> list[int] | None:
-    parts = header.split(",")
-    if len(parts) > MAX_IMAGES_IN_REQUEST or not all(len(part) < 12 and part.isdecimal() for part in parts):
-        return None
-    return [int(part) for part in parts]
-
-
-def _split(body: bytes, sizes: list[int]) -> list[bytes]:
-    images, start = [], 0
-    for size in sizes:
-        images.append(body[start : start + size])
-        start += size
-    return images
 
 
 def _refuse(status: int, reason: str) -> web.Response:

@@ -18,6 +18,7 @@ from schemas.canonical import canonical_sha256, nfc, sha256_hex
 from schemas.serving import MAX_LINE_LENGTH, MAX_LINES_IN_FRAME, ModelIdentity, ReadFailed, ReadText, TextLine
 from workers.reading_order import Box, reading_order
 from workers.server import options, serve
+from workers.text_service import TextService
 
 INSTALL = "pip install 'autocapture-pipeline[ocr]'"
 
@@ -197,7 +198,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = options("ocr")
     parser.add_argument("--threads", type=int, default=2, help="threads of the model's runtime")
     given = parser.parse_args(argv)
-    return serve("ocr", given, lambda: OcrEngine(given.threads))
+    return serve("ocr", given, lambda: TextService(OcrEngine(given.threads)))
 
 
 if __name__ == "__main__":

@@ -21,13 +21,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 from aiohttp import web
 
 from pipeline.errors import Busy, PipelineError
 from schemas.serving import RunFile
-from workers.answering import Answering, TextEngine, build_app
+from workers.answering import Answering, Service, build_app
 
 _NICENESS = 10
 _WATCH_EVERY_S = 0.5
@@ -48,7 +49,7 @@ def options(kind: str) -> argparse.ArgumentParser:
     return parser
 
 
-def serve(kind: str, given: argparse.Namespace, load: Callable[[], TextEngine]) -> int:
+def serve(kind: str, given: argparse.Namespace, load: Callable[[], Service[Any, Any]]) -> int:
     """Run a server until it is told to end, or is idle for too long; returns its exit code.
 
     A PipelineError from `load` becomes the last line on stderr, for the one who started the server, and its exit code.
@@ -90,9 +91,9 @@ def _hold_lock(run_file: Path, inherited: int | None) -> int:
     return lock
 
 
-async def _serve(kind: str, run_file: Path, idle_exit_s: float, lock: int, engine: TextEngine) -> None:
+async def _serve(kind: str, run_file: Path, idle_exit_s: float, lock: int, service: Service[Any, Any]) -> None:
     token = secrets.token_urlsafe(32)
-    answering = Answering(engine)
+    answering = Answering(service)
     runner = web.AppRunner(
         build_app(kind, token, answering),
         access_log=None,

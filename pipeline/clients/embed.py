@@ -1,0 +1,148 @@
+"""Sends texts to an embedding server: a run's spans, with time; a question, only if it is quick."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import http.client
+import math
+import sys
+import time
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from urllib.parse import urlsplit
+
+import orjson
+from pydantic import ValidationError
+
+from pipeline.clients.endpoint import require_loopback
+from pipeline.clients.grouping import Grouping
+from pipeline.clients.text import ServerGone
+from pipeline.dataroot import DataRoot
+from pipeline.errors import ContractInvalid
+from schemas.serving import (
+    MAX_DIMENSIONS,
+    MAX_TEXTS_IN_REQUEST,
+    Embedded,
+    Embedding,
+    EmbedFailed,
+    EmbedReply,
+    RunFile,
+    SampleFailure,
+)
+
+_MAX_REPLY_BYTES = 2 << 20
+_LENGTH_TOLERANCE = 1e-3
+_FLOAT_BYTES = 4
+
+_TIMED_OUT = SampleFailure("request_timeout", "the server did not answer in time", retryable=True)
+_BAD_REPLY = SampleFailure("reply_invalid", "the server's answer is not what was agreed on", retryable=True)
+_MODEL_FAILED = SampleFailure("model_failed", "the model failed on this text", retryable=True)
+
+
+class EmbedClient:
+    """Embeds texts through a server: a `TextEmbedder`. The server has one thread, so requests go one by one.
+
+    `may_send` is the gate, asked before every request. Raises ContractInvalid for an endpoint that is not on loopback,
+    before anything is sent `[model-1]`.
+    """
+
+    def __init__(self, server: RunFile, *, may_send: Callable[[], bool], timeout_s: float) -> None:
+        self._address = _address(server.url)
+        self._token = server.token
+        self._may_send = may_send
+        self._timeout_s = timeout_s
+
+    def __call__(self, texts: Sequence[str]) -> Iterator[tuple[int, Embedding | SampleFailure]]:
+        """Yield (index, embedding) in order; end early, without the rest, once `may_send` says no.
+
+        Raises ServerGone when the connection breaks, and what `may_send` raises.
+        """
+        grouping, start = Grouping(), 0
+        while start < len(texts) and self._may_send():
+            indices = range(start, min(len(texts), start + min(grouping.size(), MAX_TEXTS_IN_REQUEST)))
+            sent_at = time.monotonic()
+            try:
+                results = self._ask([texts[index] for index in indices])
+            except TimeoutError:
+                results = [_TIMED_OUT] * len(indices)
+            except (OSError, http.client.HTTPException) as error:
+                raise ServerGone(indices) from error
+            grouping.answered(len(indices), time.monotonic() - sent_at)
+            yield from zip(indices, results, strict=True)
+            start = indices.stop
+
+    def _ask(self, texts: list[str]) -> list[Embedding | SampleFailure]:
+        status, body = _post(self._address, self._token, texts, self._timeout_s)
+        if status == 401:  # the token is not the one that we knew: another server
+            raise http.client.HTTPException
+        if status != 200:
+            refused = SampleFailure("request_refused", f"the server answered {status}", retryable=status >= 500)
+            return [refused] * len(texts)
+        return _parse(body, len(texts)) or [_BAD_REPLY] * len(texts)
+
+
+def embed_question(
+    root: DataRoot, text: str, timeout_s: float = 0.05, *, model_digest: str | None = None
+) -> array[float] | None:
+    """Embed a question; None unless a server that runs already answers within `timeout_s`.
+
+    With `model_digest`, only that model's vector will do: vectors of two models say nothing about each other. Starts
+    no server and writes nothing `[answer-2]`.
+    """
+    deadline = time.monotonic() + timeout_s
+    try:
+        server = RunFile.model_validate_json(root.worker_file("embed").read_bytes())
+        if model_digest is not None and server.model.model_digest != model_digest:
+            return None
+        status, body = _post(_address(server.url), server.token, [text], timeout_s)
+    except (OSError, ValidationError, ContractInvalid, http.client.HTTPException):
+        return None
+    results = _parse(body, 1) if status == 200 and time.monotonic() <= deadline else None
+    return results[0].vector if results and isinstance(results[0], Embedding) else None
+
+
+def _address(url: str) -> tuple[str, int]:
+    parts = urlsplit(require_loopback(url))
+    return parts.hostname or "", parts.port or 80
+
+
+def _post(address: tuple[str, int], token: str, texts: list[str], timeout_s: float) -> tuple[int, bytes]:
+    """Raises TimeoutError, OSError, HTTPException. The standard library's client follows no proxy and no redirect."""
+    connection = http.client.HTTPConnection(*address, timeout=timeout_s)
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    try:
+        connection.request("POST", "/v1/embed", orjson.dumps({"texts": texts}), headers)
+        response = connection.getresponse()
+        return response.status, response.read(_MAX_REPLY_BYTES)
+    finally:
+        connection.close()
+
+
+def _parse(body: bytes, texts: int) -> list[Embedding | SampleFailure] | None:
+    """Read a reply to so many texts, as untrusted input; None when it is not one."""
+    try:
+        results = EmbedReply.model_validate_json(body, strict=True).results
+        found = [_result(item) for item in results]
+    except (ValidationError, ValueError):
+        return None
+    dimensions = {len(item.vector) for item in found if isinstance(item, Embedding)}
+    return found if len(found) == texts and len(dimensions) <= 1 else None
+
+
+def _result(item: Embedded | EmbedFailed) -> Embedding | SampleFailure:
+    """Raises ValueError for anything but a finite vector of length 1."""
+    if isinstance(item, EmbedFailed):
+        return _MODEL_FAILED
+    try:
+        raw = base64.b64decode(item.vector, validate=True)
+    except binascii.Error as error:
+        raise ValueError("a vector that is no base64") from error
+    if not raw or len(raw) % _FLOAT_BYTES or len(raw) > _FLOAT_BYTES * MAX_DIMENSIONS:
+        raise ValueError("a vector of another size")
+    vector = array("f", raw)
+    if sys.byteorder == "big":
+        vector.byteswap()
+    if not abs(math.sqrt(math.fsum(value * value for value in vector)) - 1) <= _LENGTH_TOLERANCE:  # NaN compares false
+        raise ValueError("a vector whose length is not 1")
+    return Embedding(vector, item.tokens, item.cut)
