@@ -81,7 +81,7 @@ class Memory:
 
     def blob(self, frame_id: str, ts_utc: str) -> Path:
         """Where a frame's blob lies."""
-        return self.root.path / blob_key(frame_id.split("/")[0], frame_id, FRAME, parse_utc(ts_utc))
+        return self.root.path / blob_key(frame_id.rsplit("/", 2)[0], frame_id, FRAME, parse_utc(ts_utc))
 
 
 def minutes(hour: int, *numbers: int, day: str = "2026-03-01") -> list[str]:

@@ -92,7 +92,13 @@ def test_killed_around_every_write_the_next_run_makes_it_good(runs: KilledRuns, 
     events = int(runs.run(memory.root, shard_frames=2)["events"])
     expected = fact_files(memory.root)
     assert events > 20
-    assert {name.split("/")[0] for name in expected} == set(KEYS) - {"windows"}
+    assert {name.split("/")[0] for name in expected} >= {
+        "frames",
+        "records",
+        "url_visits",
+        "line_tracks",
+        "stage_outcomes",
+    }
     for event in range(events):
         root = DataRoot(tmp_path / f"killed-{event}")
         shutil.copytree(untouched, root.path)

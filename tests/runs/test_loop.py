@@ -87,12 +87,9 @@ def test_files_do_not_depend_on_the_size_of_shards_or_the_order_of_arrival(
 def test_all_that_was_captured_becomes_rows(memory: Memory) -> None:
     fill(memory)
     report = process(memory.root)
-    assert report.samples == {
-        "list_frames": Counter(done=16),
-        "list_windows": Counter(done=2),
-        "find_text_lines": Counter(done=16),
-    }
-    assert report.days == Counter(visit_urls=4, track_lines=3)
+    assert report.samples["list_frames"] == report.samples["find_text_lines"] == Counter(done=16)
+    assert report.samples["list_windows"] == Counter(done=2)
+    assert (report.days["visit_urls"], report.days["track_lines"]) == (4, 3)
     assert len(rows(memory.root, "frames")) == len(rows(memory.root, "records")) == 16
     assert [row["frame_count"] for row in rows(memory.root, "line_tracks") if row["text"] == "a shows the same"] == [
         6,
@@ -168,7 +165,7 @@ def test_a_page_visit_is_found_through_the_whole_run(memory: Memory) -> None:
     ]
     memory.put(INPUT, 1, f"{DAY}T10:00:31.000Z", {"events": [{**reload, "t_utc": f"{DAY}T10:00:30Z"}]})
     report = process(memory.root)
-    assert report.days == Counter(visit_urls=1)
+    assert (report.days["visit_urls"], report.days["track_lines"]) == (1, 0)
     assert [row["frame_count"] for row in rows(memory.root, "url_visits")] == [1, 1, 1]
 
 
