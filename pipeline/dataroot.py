@@ -68,6 +68,8 @@ class DataRoot:
         self.derived = self.path / "derived"
         self.catalog_db = self.derived / "catalog.db"
         self.facts = self.derived / "facts"
+        self.index = self.path / "index"
+        self.text_index = self.index / "text.db"
         self.manifests = self.derived / "manifests"
         self.quarantine = self.derived / "quarantine"
         self.workers = self.derived / "workers"

@@ -17,8 +17,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import IntEnum
 
-from schemas.serving import SampleFailure
-
 
 class ExitCode(IntEnum):
     """What a command tells the one who called it."""
@@ -98,6 +96,8 @@ class SampleError(Exception):
     """One sample failed; the rest of its shard goes on. Carries why, for the catalog."""
 
     def __init__(self, code: str, message: str, *, retryable: bool = False) -> None:
+        from schemas.serving import SampleFailure  # late: most of what raises errors never meets a sample
+
         super().__init__(f"{code}: {message}")
         self.failure = SampleFailure(code, message, retryable)
 

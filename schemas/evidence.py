@@ -8,11 +8,10 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, ValidationError
 
 from schemas.fields import Foreign, Sha256
-
-FRAME = "evidence.capture.frame"
-WINDOW = "evidence.window.meta"
-INPUT = "derived.input.summary"
-UIA_SNAPSHOT = "evidence.uia.snapshot"
+from schemas.record_types import FRAME as FRAME
+from schemas.record_types import INPUT as INPUT
+from schemas.record_types import UIA_SNAPSHOT as UIA_SNAPSHOT
+from schemas.record_types import WINDOW as WINDOW
 
 Number32 = Annotated[StrictInt, Field(ge=-(2**31), lt=2**31)]
 Number64 = Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
@@ -15,7 +15,9 @@ from rich.console import Console
 
 from pipeline.dataroot import DataRoot
 from pipeline.errors import UsageError
-from pipeline.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
 
 DATA_ROOT_VARIABLES = ["PIPELINE_DATA_ROOT", "AP_DATA_ROOT"]
 
@@ -40,12 +42,10 @@ class Invocation:
 
 
 @dataclass(frozen=True)
-class Session:
-    """One command at work."""
+class View:
+    """A command at work that only reads and that no setting concerns."""
 
     root: DataRoot
-    settings: Settings
-    flags: dict[str, str]
     as_json: bool
 
     def print(self, result: dict[str, Any], show: Callable[[Console], None]) -> None:
@@ -56,18 +56,32 @@ class Session:
             show(Console(highlight=False, markup=False, emoji=False, soft_wrap=not sys.stdout.isatty()))
 
 
-def open_session(
-    context: typer.Context, data_root: Path | None, as_json: bool, overrides: list[str] | None = None
-) -> Session:
-    """Settle where the DataRoot is and what is set. Raises UsageError when no DataRoot was named."""
+@dataclass(frozen=True)
+class Session(View):
+    """One command at work."""
+
+    settings: Settings
+    flags: dict[str, str]
+
+
+def open_view(context: typer.Context, data_root: Path | None, as_json: bool) -> View:
+    """Settle where the DataRoot is, without loading the settings. Raises UsageError when none was named."""
     invocation: Invocation = context.obj
     path = data_root or invocation.data_root or _from_environment()
     if path is None:
         raise UsageError("no DataRoot was named", remedy="give --data-root PATH, or set PIPELINE_DATA_ROOT")
-    root = DataRoot(path)
-    flags = dict(_split(item) for item in [*invocation.overrides, *(overrides or [])])
-    settings = load_settings(root.settings_file, flags)
-    return Session(root, settings, flags, as_json or invocation.as_json)
+    return View(DataRoot(path), as_json or invocation.as_json)
+
+
+def open_session(
+    context: typer.Context, data_root: Path | None, as_json: bool, overrides: list[str] | None = None
+) -> Session:
+    """Settle where the DataRoot is and what is set. Raises UsageError when no DataRoot was named."""
+    from pipeline.settings import load_settings
+
+    view = open_view(context, data_root, as_json)
+    flags = dict(_split(item) for item in [*context.obj.overrides, *(overrides or [])])
+    return Session(view.root, view.as_json, load_settings(view.root.settings_file, flags), flags)
 
 
 def _from_environment() -> Path | None:
@@ -75,6 +89,8 @@ def _from_environment() -> Path | None:
 
 
 def _split(item: str) -> tuple[str, str]:
+    from pipeline.settings import Settings
+
     name, equals, value = item.partition("=")
     if not equals or name not in Settings.model_fields:
         raise UsageError(f"--set {item!r} names no setting", remedy="see: pipeline settings")

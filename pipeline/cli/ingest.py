@@ -6,17 +6,18 @@ import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pipeline.cli.context import DataRootOption, JsonOption, SetOption, open_session
-from pipeline.ingest.drain import DrainResult, drain
 from pipeline.ingest.place_files import Mode
 from pipeline.ingest.result import HandoffResult, State
+
+if TYPE_CHECKING:
+    from pipeline.ingest.drain import DrainResult
 
 _MOST_WARNINGS_SHOWN = 10
 _logger = logging.getLogger(__name__)
@@ -52,6 +53,8 @@ def _ingest(
     Exits 0 when something was ingested, 2 when all was there before, 4 when a handoff was rejected (the others go
     through), 6 when another ingest is at work.
     """
+    from pipeline.ingest.drain import drain  # late: other commands are to start at once
+
     session = open_session(context, data_root, as_json, overrides)
     with _Progress(session.as_json) as progress:
         outcome = drain(
@@ -81,6 +84,8 @@ class _Progress:
     """Shows each result as it comes: a line on stdout, with a bar below on a terminal; log lines beside `--json`."""
 
     def __init__(self, as_json: bool) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
         self._as_json = as_json
         self._console = Console(highlight=False, soft_wrap=True)
         columns = (TextColumn("ingest"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -10,7 +10,6 @@ from rich.table import Table
 
 from pipeline.cli.context import DataRootOption, JsonOption, SetOption, open_session
 from pipeline.errors import ExitCode
-from pipeline.settings import explain_settings
 
 _MARKS = {"ok": "ok     ", "warning": "WARNING", "failure": "FAILURE"}
 
@@ -67,6 +66,8 @@ def settings(
     overrides: SetOption = None,
 ) -> None:
     """Show every setting, its value and where it came from (flag, environment, pipeline.toml, default)."""
+    from pipeline.settings import explain_settings
+
     session = open_session(context, data_root, as_json, overrides)
     rows = explain_settings(session.root.settings_file, session.flags)
 

@@ -16,6 +16,7 @@ from pipeline.engines.days import build_day
 from pipeline.engines.shards import Engine, Shard, TextModel
 from pipeline.errors import Blocked, NothingToDo, PipelineError, Unavailable
 from pipeline.gate import Gate
+from pipeline.indexing.refresh import refresh_text_index
 from pipeline.runs.commit import commit_shard, project_outcomes
 from pipeline.runs.discover import discover
 from pipeline.runs.manifest import BLOCKED, COMPLETED, FAILED, RunManifest, note_crashes
@@ -53,18 +54,19 @@ class RunOptions:
 
 @dataclass
 class RunReport:
-    """What a run did: samples by stage and status, days built, and how long it took."""
+    """What a run did: samples by stage and status, days built, whether the index was, and how long it took."""
 
     run_id: str
     engine: str
     samples: dict[str, Counter[str]] = field(default_factory=dict)
     days: Counter[str] = field(default_factory=Counter)
+    indexed: bool = False
     elapsed_s: float = 0.0
 
     @property
     def worked(self) -> bool:
         """Whether anything was done."""
-        return any(self.samples.values()) or bool(self.days)
+        return any(self.samples.values()) or bool(self.days) or self.indexed
 
     @property
     def parked(self) -> int:
@@ -141,14 +143,21 @@ class _Loop:
 
     def run(self) -> RunReport:
         started = time.monotonic()
-        project_outcomes(self.catalog, self.facts)
+        self._refresh_index()  # what a run before this one had not come to
         discover(self.evidence, self.catalog)
         while self._pass() and self.options.until_done:
             discover(self.evidence, self.catalog)
+        self._refresh_index()
         self.report.elapsed_s = time.monotonic() - started
         if not self.report.worked:
             raise NothingToDo("nothing to do: everything captured so far has been processed")
         return self.report
+
+    def _refresh_index(self) -> None:
+        """Bring `stage_outcomes` and then the text index up to the catalog, unless the user is active."""
+        project_outcomes(self.catalog, self.facts)
+        if self.gate.ask().open and refresh_text_index(self.root, self.catalog, self._require_idle):
+            self.report.indexed = True
 
     def _pass(self) -> bool:
         """Go once over all stages. Tells whether another pass may find work: something was done, or can be retried."""

@@ -1,0 +1,1 @@
+"""Builds what makes facts findable; nothing here answers a question."""

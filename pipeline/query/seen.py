@@ -1,0 +1,151 @@
+"""Answers about when something was seen, and which identifiers were."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from pipeline.query.check import Claim
+from pipeline.query.findings import Desk, Found, plural
+from pipeline.query.mentions import Mention, of_frame, of_track, of_visit
+from pipeline.query.pages import at_end, spans
+from pipeline.query.plan import Plan
+from pipeline.query.words import contains_term, covers, variants
+from pipeline.stores.text_tokens import match_all, whole_token
+
+MOST_TEXTS = 5_000
+"""How many different texts that hold the words are looked at."""
+_WEIGHED = 100
+_PARTS = ("text_index",)
+
+
+def first_and_last(plan: Plan, desk: Desk) -> Found:
+    """When a term, or several words in one text, were first and last on screen."""
+    words = [*plan.phrases, *plan.terms] or [*plan.hosts]
+    if not words and plan.programs:
+        return _program_seen(plan, desk)
+    label = ", ".join(words) or "it"
+    nothing = f"{label} was not seen"
+    if not words:
+        return Found(nothing=nothing, leans_on="line_tracks")
+    texts = [(number, text) for number, text in _holding(desk, words) if _holds(text, words)]
+    ends = _ends(plan, desk, texts, words[0])
+    if not ends:
+        return Found(nothing=nothing, leans_on="line_tracks", parts=_PARTS)
+    first, last = ends[0], max(ends, key=lambda item: (item.ts, item.row_id))
+    others = tuple(item for item in ends[:_WEIGHED] if item not in (first, last))
+    claims = {
+        "first": Claim(
+            f"{label} was first seen {desk.when(first.ts)}", (first,), (*others, last), at_end("first", first.ts)
+        ),
+        "last": Claim(
+            f"{label} was last seen {desk.when(last.ts)}", (last,), (*others, first), at_end("last", last.ts)
+        ),
+    }
+    chosen = [claim for name, claim in claims.items() if not plan.ends or name in plan.ends]
+    return Found(chosen, nothing, "line_tracks", len(chosen), _PARTS)
+
+
+def identifiers(plan: Plan, desk: Desk) -> Found:
+    """Which identifiers of a form were seen, each with its first and last time."""
+    pattern = _form(plan.sample)
+    nothing = "no such identifier was seen"
+    seen: dict[str, list[tuple[int, str]]] = {}
+    for number, text in _with_form(desk, plan.sample):
+        for name in dict.fromkeys(pattern.findall(text)):
+            seen.setdefault(name, []).append((number, text))
+    claims, firsts = [], []
+    for name in sorted(seen):
+        ends = _ends(plan, desk, seen[name], name)
+        if not ends or not all(any(covers(item.whole, word) for item in ends) for word in plan.terms):
+            continue
+        first, last = ends[0], max(ends, key=lambda item: (item.ts, item.row_id))
+        firsts.append(first)
+        text = f"{name}: first seen {desk.when(first.ts)}, last seen {desk.when(last.ts)}"
+        claims.append(Claim(text, (first, last) if first != last else (first,), (), spans(first.ts, last.ts)))
+    if not claims:
+        return Found(nothing=nothing, leans_on="line_tracks", parts=_PARTS)
+    number = len(claims)
+    head = Claim(f"{plural(number, 'identifier')} of that form", tuple(firsts), (),
+                 lambda found: len(found) == number and all(pattern.search(item.text) for item in found))  # fmt: skip
+    return Found([head, *claims], nothing, "line_tracks", 2 if len(claims) == 1 else 1, _PARTS)
+
+
+def _program_seen(plan: Plan, desk: Desk) -> Found:
+    frames = [
+        frame for frame in desk.index.frames_between(plan.stretch.start_us, plan.stretch.end_us)
+        if frame.app in plan.programs and frame.title
+    ]  # fmt: skip
+    if not frames:
+        return Found(nothing="it was not active")
+    claims = []
+    for name, frame in (("first", frames[0]), ("last", frames[-1])):
+        if not plan.ends or name in plan.ends:
+            text = f"{desk.name(frame.app, frame.process_path)} was {name} active {desk.when(frame.ts)}"
+            other = frames[-1] if name == "first" else frames[0]
+            weighed = () if other.frame_id == frame.frame_id else (of_frame(other),)
+            claims.append(Claim(text, (of_frame(frame),), weighed, at_end(name, frame.ts)))
+    return Found(claims, headline=len(claims), parts=("frames",))
+
+
+def _holding(desk: Desk, words: Iterable[str]) -> list[tuple[int, str]]:
+    """Texts that may hold all words: each word of a phrase as it is, a plain word in its forms."""
+    groups = []
+    for word in words:
+        parts = word.split()
+        groups += [variants(word)] if len(parts) == 1 else [[whole_token(part)] for part in parts]
+    usable = [[token for token in group if token.rstrip("*")] for group in groups]
+    usable = [group for group in usable if group]
+    return desk.index.search(match_all(usable), MOST_TEXTS) if usable else []
+
+
+def _holds(text: str, words: Iterable[str]) -> bool:
+    return all(
+        contains_term(text, word) or (" " not in word and word.isalpha() and covers(text, word)) for word in words
+    )
+
+
+def _ends(plan: Plan, desk: Desk, texts: Iterable[tuple[int, str]], part: str) -> list[Mention]:
+    """First and last mentions of texts within the plan's stretch, in order of time."""
+    start, end = plan.stretch.start_us, plan.stretch.end_us
+    found = {
+        (mention.row_id, mention.ts): mention.narrowed(part)
+        for number, _ in texts
+        for mention in _mentions(desk, number, start, end)
+        if start <= mention.ts < end and desk.allows(mention.frame.app)
+    }
+    return sorted(found.values(), key=lambda item: (item.ts, item.row_id))
+
+
+def _mentions(desk: Desk, number: int, start: int, end: int) -> Iterator[Mention]:
+    index = desk.index
+    for track in index.track_ends(number, start, end) or ():
+        yield of_track(index, track)
+        yield of_track(index, track, last=True)
+    for frame in index.frames_titled(number, start, end) or ():
+        yield of_frame(frame)
+    for visit in index.visits_with_url(number, start, end) or ():
+        yield of_visit(index, desk.evidence, visit)
+        yield of_visit(index, desk.evidence, visit, last=True)
+
+
+def _form(sample: str) -> re.Pattern[str]:
+    """The pattern that a sample stands for: as many letters, the same signs, as many digits."""
+    if not sample:
+        return re.compile(r"(?<![\w-])[A-Z]{2,10}-\d+(?![\w-])")
+    parts = re.findall(r"[A-Z]+|\d+|[^A-Z\d]", sample)
+    body = "".join(
+        rf"[A-Z]{{{len(part)}}}" if part.isalpha() else rf"\d{{{len(part)}}}" if part.isdigit() else re.escape(part)
+        for part in parts
+    )
+    return re.compile(rf"(?<![\w-]){body}(?![\w-])")
+
+
+def _with_form(desk: Desk, sample: str) -> Iterator[tuple[int, str]]:
+    """Texts that hold something of a form; the index has no list of forms, so all texts are looked at."""
+    letters = re.search(r"[A-Z]+", sample)
+    digits = re.search(r"\d+", sample)
+    glob = "*" + "[A-Z]" * (len(letters[0]) if letters else 2 if not sample else 0)
+    glob += re.sub(r"[A-Z\d]+", "", sample) if sample else "-"
+    glob += "[0-9]" * (len(digits[0]) if digits else 1) + "*"
+    yield from desk.index.texts_like(glob)

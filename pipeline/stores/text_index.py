@@ -1,0 +1,435 @@
+"""The text index: one immutable SQLite file that holds all that `query` reads.
+
+Written by `pipeline.indexing`, replaced by rename, opened here so that a write fails. Times are microseconds since 1970
+UTC, boxes pixels of the frame. Texts are kept once: line tracks, window titles and addresses point at them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote
+
+from pipeline.errors import NotAvailableYet
+
+SCHEMA_VERSION = 1
+REMEDY = "pipeline run --until-done"
+
+SCHEMA = """
+CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE texts(id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
+CREATE VIRTUAL TABLE words USING fts5(tokens, content='', detail=none,
+    tokenize="unicode61 remove_diacritics 2 tokenchars '_'");
+CREATE TABLE files(id INTEGER PRIMARY KEY, path TEXT NOT NULL, sha256 TEXT NOT NULL);
+CREATE TABLE models(id INTEGER PRIMARY KEY, model_id TEXT NOT NULL, model_digest TEXT NOT NULL,
+    UNIQUE(model_id, model_digest));
+CREATE TABLE frames(id INTEGER PRIMARY KEY, frame_id TEXT NOT NULL, run_id TEXT NOT NULL, ts INTEGER NOT NULL,
+    width INTEGER NOT NULL, height INTEGER NOT NULL, content_hash TEXT NOT NULL, blob_path TEXT NOT NULL,
+    window_record TEXT, app TEXT, process_path TEXT, title INTEGER, hwnd INTEGER,
+    l INTEGER, t INTEGER, r INTEGER, b INTEGER, uia_record TEXT, status TEXT NOT NULL);
+CREATE TABLE unlisted(sample_id TEXT PRIMARY KEY, ts INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE days(run_id TEXT NOT NULL, day TEXT NOT NULL, first_frame INTEGER NOT NULL, last_frame INTEGER NOT NULL,
+    first_ts INTEGER NOT NULL, last_ts INTEGER NOT NULL, PRIMARY KEY(run_id, day)) WITHOUT ROWID;
+CREATE TABLE windows(id INTEGER PRIMARY KEY, record_id TEXT NOT NULL, run_id TEXT NOT NULL, ts INTEGER NOT NULL,
+    app TEXT, process_path TEXT, title INTEGER NOT NULL, hwnd INTEGER,
+    l INTEGER, t INTEGER, r INTEGER, b INTEGER);
+CREATE TABLE visits(id INTEGER PRIMARY KEY, visit_id TEXT NOT NULL, run_id TEXT NOT NULL, first_ts INTEGER NOT NULL,
+    last_ts INTEGER NOT NULL, first_frame INTEGER NOT NULL, last_frame INTEGER NOT NULL, app TEXT, hwnd INTEGER,
+    url INTEGER NOT NULL, host TEXT NOT NULL, domain TEXT NOT NULL, source TEXT NOT NULL, source_record TEXT NOT NULL,
+    l INTEGER, t INTEGER, r INTEGER, b INTEGER);
+CREATE TABLE records(id INTEGER PRIMARY KEY, record_id TEXT NOT NULL, frame INTEGER NOT NULL, file INTEGER NOT NULL,
+    model INTEGER NOT NULL);
+CREATE TABLE tracks(id INTEGER PRIMARY KEY, key BLOB NOT NULL, text INTEGER NOT NULL, first_ts INTEGER NOT NULL,
+    last_ts INTEGER NOT NULL, frame_count INTEGER NOT NULL, in_active INTEGER, score INTEGER NOT NULL,
+    first_record INTEGER NOT NULL, first_line INTEGER NOT NULL,
+    fl INTEGER NOT NULL, ft INTEGER NOT NULL, fr INTEGER NOT NULL, fb INTEGER NOT NULL, first_proof BLOB NOT NULL,
+    last_record INTEGER NOT NULL, last_line INTEGER NOT NULL,
+    ll INTEGER NOT NULL, lt INTEGER NOT NULL, lr INTEGER NOT NULL, lb INTEGER NOT NULL, last_proof BLOB NOT NULL);
+"""
+INDEXES = """
+CREATE UNIQUE INDEX frames_by_id ON frames(frame_id);
+CREATE INDEX frames_by_time ON frames(ts);
+CREATE INDEX frames_by_title ON frames(title, ts);
+CREATE INDEX frames_by_window ON frames(window_record);
+CREATE INDEX frames_by_status ON frames(status, ts) WHERE status <> 'done';
+CREATE INDEX windows_by_time ON windows(ts);
+CREATE INDEX visits_by_time ON visits(first_ts);
+CREATE INDEX visits_by_url ON visits(url, first_ts);
+CREATE INDEX visits_by_id ON visits(visit_id);
+CREATE INDEX records_by_id ON records(record_id);
+CREATE INDEX tracks_by_text ON tracks(text, first_ts, last_ts);
+CREATE INDEX tracks_by_time ON tracks(first_ts, last_ts);
+CREATE INDEX tracks_by_key ON tracks(key);
+"""
+
+Box = tuple[int, int, int, int]
+Row = TypeVar("Row")
+
+
+class FrameRow(NamedTuple):
+    """A frame, what its active window was, and what became of reading it (`done failed parked pending`)."""
+
+    id: int
+    frame_id: str
+    run_id: str
+    ts: int
+    width: int
+    height: int
+    content_hash: str
+    blob_path: str
+    window_record: str | None
+    app: str | None
+    process_path: str | None
+    title: str | None
+    hwnd: int | None
+    l: int | None  # noqa: E741 the side of a box
+    t: int | None
+    r: int | None
+    b: int | None
+    uia_record: str | None
+    status: str
+
+
+class WindowRow(NamedTuple):
+    """The active window, or its title, changed."""
+
+    id: int
+    record_id: str
+    run_id: str
+    ts: int
+    app: str | None
+    process_path: str | None
+    title: str
+    hwnd: int | None
+    l: int | None  # noqa: E741
+    t: int | None
+    r: int | None
+    b: int | None
+
+
+class VisitRow(NamedTuple):
+    """A page load in the active browser window."""
+
+    id: int
+    visit_id: str
+    run_id: str
+    first_ts: int
+    last_ts: int
+    first_frame: int
+    last_frame: int
+    app: str | None
+    hwnd: int | None
+    url: str
+    host: str
+    domain: str
+    source: str
+    source_record: str
+    l: int | None  # noqa: E741
+    t: int | None
+    r: int | None
+    b: int | None
+
+
+class TrackRow(NamedTuple):
+    """A line of text over following frames, with the record, line and box of its first and of its last frame."""
+
+    id: int
+    text: str
+    first_ts: int
+    last_ts: int
+    frame_count: int
+    in_active: int | None
+    score: int
+    first_record: int
+    first_line: int
+    fl: int
+    ft: int
+    fr: int
+    fb: int
+    first_proof: bytes
+    last_record: int
+    last_line: int
+    ll: int
+    lt: int
+    lr: int
+    lb: int
+    last_proof: bytes
+
+    @property
+    def first_box(self) -> Box:
+        return self.fl, self.ft, self.fr, self.fb
+
+    @property
+    def last_box(self) -> Box:
+        return self.ll, self.lt, self.lr, self.lb
+
+
+class RecordRow(NamedTuple):
+    """A text record, the fact file that holds it, and that file's hash when it was indexed."""
+
+    id: int
+    record_id: str
+    frame: int
+    path: str
+    sha256: str
+    model_id: str
+    model_digest: str
+
+
+class Coverage(NamedTuple):
+    """How many frames of a stretch of time were captured, read, or could not be read."""
+
+    captured: int
+    processed: int
+    failed: int
+    unlisted: int
+    last_processed: int | None
+
+    @property
+    def pending(self) -> int:
+        return self.captured - self.processed - self.failed
+
+
+_FRAME = (
+    "SELECT f.id, f.frame_id, f.run_id, f.ts, f.width, f.height, f.content_hash, f.blob_path, f.window_record, f.app,"
+    " f.process_path, x.text, f.hwnd, f.l, f.t, f.r, f.b, f.uia_record, f.status"
+    " FROM frames f LEFT JOIN texts x ON x.id = f.title "
+)
+_WINDOW = (
+    "SELECT w.id, w.record_id, w.run_id, w.ts, w.app, w.process_path, x.text, w.hwnd, w.l, w.t, w.r, w.b"
+    " FROM windows w JOIN texts x ON x.id = w.title "
+)
+_VISIT = (
+    "SELECT v.id, v.visit_id, v.run_id, v.first_ts, v.last_ts, v.first_frame, v.last_frame, v.app, v.hwnd, x.text,"
+    " v.host, v.domain, v.source, v.source_record, v.l, v.t, v.r, v.b FROM visits v JOIN texts x ON x.id = v.url "
+)
+_TRACK = (
+    "SELECT k.id, x.text, k.first_ts, k.last_ts, k.frame_count, k.in_active, k.score,"
+    " k.first_record, k.first_line, k.fl, k.ft, k.fr, k.fb, k.first_proof,"
+    " k.last_record, k.last_line, k.ll, k.lt, k.lr, k.lb, k.last_proof FROM tracks k JOIN texts x ON x.id = k.text "
+)
+_RECORD = (
+    "SELECT r.id, r.record_id, r.frame, p.path, p.sha256, m.model_id, m.model_digest FROM records r"
+    " JOIN files p ON p.id = r.file JOIN models m ON m.id = r.model "
+)
+
+
+def line_proof(record_id: str, line: int, box: Sequence[int], text: str) -> bytes:
+    """What ties an indexed line to its record: 16 bytes of sha256 over record, line, box and text."""
+    return hashlib.sha256(json.dumps([record_id, line, *box, text]).encode()).digest()[:16]
+
+
+def track_key(track_id: str) -> bytes:
+    """The part of a track's id that tells it from others, in 16 bytes; empty when it is no track's id."""
+    run_id, kind, digest = ["", "", *track_id.rsplit("/", 2)][-3:]
+    try:
+        return bytes.fromhex(digest) if run_id and kind == "derived.line.track" else b""
+    except ValueError:
+        return b""
+
+
+def connect_immutable(path: Path) -> sqlite3.Connection:
+    """Open a database file that nobody writes any more: no lock, no side file, and a write fails."""
+    connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True, isolation_level=None)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+class TextIndex:
+    """Reads the published index. A context manager. Nothing in it can write."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the index. Raises NotAvailableYet when there is none, or one of another version."""
+        if not path.is_file():
+            raise NotAvailableYet(f"there is no text index at {path}", remedy=REMEDY)
+        self.connection = connect_immutable(path)
+        try:
+            self.meta = dict(self.connection.execute("SELECT key, value FROM meta").fetchall())
+        except sqlite3.Error as error:
+            self.connection.close()
+            raise NotAvailableYet(f"the text index {path} cannot be read: {error}", remedy=REMEDY) from error
+        if self.meta.get("schema_version") != str(SCHEMA_VERSION):
+            self.connection.close()
+            found = self.meta.get("schema_version")
+            raise NotAvailableYet(
+                f"the text index {path} has schema version {found}; expected {SCHEMA_VERSION}", remedy=REMEDY
+            )
+
+    def __enter__(self) -> TextIndex:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
+
+    def _all(self, query: str, parameters: Sequence[Any] = ()) -> Iterator[Any]:
+        return self.connection.execute(query, parameters)
+
+    def search(self, expression: str, limit: int) -> list[tuple[int, str]]:
+        """Texts that match an FTS5 expression, best first; equal ones in the order of the index."""
+        query = (
+            "SELECT x.id, x.text FROM words JOIN texts x ON x.id = words.rowid"
+            " WHERE words MATCH ? ORDER BY words.rank, words.rowid LIMIT ?"
+        )
+        return list(self._all(query, (expression, limit)))
+
+    def texts_like(self, pattern: str) -> Iterator[tuple[int, str]]:
+        """Texts that fit a GLOB pattern, in the order of the index; looks at all of them."""
+        return self._all("SELECT id, text FROM texts WHERE text GLOB ? ORDER BY id", (pattern,))
+
+    def frame(self, number: int) -> FrameRow:
+        """A frame by its number in the index."""
+        return FrameRow._make(next(self._all(_FRAME + "WHERE f.id = ?", (number,))))
+
+    def frame_named(self, frame_id: str) -> FrameRow | None:
+        """A frame by its evidence id."""
+        return self._one(FrameRow._make, _FRAME + "WHERE f.frame_id = ?", (frame_id,))
+
+    def frames_between(self, start: int, end: int) -> Iterator[FrameRow]:
+        """Frames of [start, end), in order of time."""
+        rows = self._all(_FRAME + "WHERE f.ts >= ? AND f.ts < ? ORDER BY f.ts, f.id", (start, end))
+        return map(FrameRow._make, rows)
+
+    def frames_titled(self, text_id: int, start: int, end: int) -> tuple[FrameRow, FrameRow] | None:
+        """The first and the last frame of [start, end) whose active window has this title."""
+        return self._ends(FrameRow._make, _FRAME, "f.title = ?", "f.ts, f.id", text_id, start, end, "f.ts", "f.ts")
+
+    def titles_between(self, start: int, end: int) -> list[tuple[int, str]]:
+        """Titles of active windows that frames of [start, end) show, by their number, in the order of appearance."""
+        query = (
+            "SELECT f.title, x.text FROM frames f JOIN texts x ON x.id = f.title"
+            " WHERE f.ts >= ? AND f.ts < ? GROUP BY f.title ORDER BY min(f.ts), f.title"
+        )
+        return list(self._all(query, (start, end)))
+
+    def frame_of_window(self, window: WindowRow) -> FrameRow | None:
+        """A frame that shows a window as it became active; else the next of its run, else the one before."""
+        shown = self._one(FrameRow._make, _FRAME + "WHERE f.window_record = ? ORDER BY f.ts, f.id LIMIT 1",
+                          (window.record_id,))  # fmt: skip
+        if shown is not None:
+            return shown
+        after = self._one(FrameRow._make, _FRAME + "WHERE f.ts >= ? AND f.run_id = ? ORDER BY f.ts, f.id LIMIT 1",
+                          (window.ts, window.run_id))  # fmt: skip
+        before = _FRAME + "WHERE f.ts < ? AND f.run_id = ? ORDER BY f.ts DESC, f.id LIMIT 1"
+        return after or self._one(FrameRow._make, before, (window.ts, window.run_id))
+
+    def small_window_frames(self, start: int, end: int, percent: int) -> Iterator[FrameRow]:
+        """Frames of [start, end) whose active window covers at most so much of the screen."""
+        query = _FRAME + "WHERE f.ts >= ? AND f.ts < ? AND (f.r - f.l) * (f.b - f.t) * 100 <= f.width * f.height * ?"
+        return map(FrameRow._make, self._all(query + " ORDER BY f.ts, f.id", (start, end, percent)))
+
+    def day_ends(self, start: int, end: int) -> list[tuple[FrameRow, FrameRow]]:
+        """The first and the last frame of every (run, day) that reaches into [start, end)."""
+        days = self._all("SELECT first_frame, last_frame FROM days WHERE first_ts < ? AND last_ts >= ?"
+                         " ORDER BY first_ts, run_id", (end, start))  # fmt: skip
+        return [(self.frame(first), self.frame(last)) for first, last in list(days)]
+
+    def windows_between(self, start: int, end: int) -> list[WindowRow]:
+        """Window changes of [start, end), in order of time."""
+        query = _WINDOW + "WHERE w.ts >= ? AND w.ts < ? ORDER BY w.ts, w.id"
+        return [WindowRow._make(row) for row in self._all(query, (start, end))]
+
+    def visits_between(self, start: int, end: int) -> list[VisitRow]:
+        """Page visits that began in [start, end), in order of time."""
+        query = _VISIT + "WHERE v.first_ts >= ? AND v.first_ts < ? ORDER BY v.first_ts, v.id"
+        return [VisitRow._make(row) for row in self._all(query, (start, end))]
+
+    def visits_over(self, start: int, end: int) -> list[VisitRow]:
+        """Page visits that any frame of [start, end) shows, in order of time."""
+        query = _VISIT + "WHERE v.last_ts >= ? AND v.first_ts < ? ORDER BY v.first_ts, v.id"
+        return [VisitRow._make(row) for row in self._all(query, (start, end))]
+
+    def visits_with_url(self, text_id: int, start: int, end: int) -> tuple[VisitRow, VisitRow] | None:
+        """The first and the last visit of [start, end) to an address."""
+        return self._ends(VisitRow._make, _VISIT, "v.url = ?", "v.first_ts, v.id", text_id, start, end,
+                          "v.last_ts", "v.first_ts")  # fmt: skip
+
+    def visit_named(self, visit_id: str) -> VisitRow | None:
+        """A visit by its id."""
+        return self._one(VisitRow._make, _VISIT + "WHERE v.visit_id = ?", (visit_id,))
+
+    def window_named(self, record_id: str) -> WindowRow | None:
+        """A window change by its evidence id."""
+        return self._one(WindowRow._make, _WINDOW + "WHERE w.record_id = ?", (record_id,))
+
+    def track_ends(self, text_id: int, start: int, end: int) -> tuple[TrackRow, TrackRow] | None:
+        """Of the tracks with a text that [start, end) sees: the one that begins first, the one that ends last."""
+        where = "WHERE k.text = ? AND k.last_ts >= ? AND k.first_ts < ? "
+        given = (text_id, start, end)
+        first = self._one(TrackRow._make, _TRACK + where + "ORDER BY k.first_ts, k.id LIMIT 1", given)
+        last = self._one(TrackRow._make, _TRACK + where + "ORDER BY k.last_ts DESC, k.id LIMIT 1", given)
+        return (first, last) if first and last else None
+
+    def tracks_with(self, text_id: int, start: int, end: int, limit: int) -> list[TrackRow]:
+        """Tracks with a text that are seen in [start, end), the latest first."""
+        query = _TRACK + (
+            "WHERE k.text = ? AND k.last_ts >= ? AND k.first_ts < ? ORDER BY k.first_ts DESC, k.id LIMIT ?"
+        )
+        return [TrackRow._make(row) for row in self._all(query, (text_id, start, end, limit))]
+
+    def tracks_on(self, frame: FrameRow) -> list[TrackRow]:
+        """Tracks that begin in, end in or last over a frame. They end at midnight UTC: only its day is looked at."""
+        day = frame.ts - frame.ts % 86_400_000_000
+        query = _TRACK + (
+            "JOIN records q ON q.id = k.first_record JOIN frames g ON g.id = q.frame"
+            " WHERE k.first_ts BETWEEN ? AND ? AND k.last_ts >= ? AND g.run_id = ?"
+        )
+        return [TrackRow._make(row) for row in self._all(query, (day, frame.ts, frame.ts, frame.run_id))]
+
+    def track_keyed(self, key: bytes) -> TrackRow | None:
+        """A track by the key of its id, see `track_key`."""
+        return self._one(TrackRow._make, _TRACK + "WHERE k.key = ?", (key,))
+
+    def record(self, number: int) -> RecordRow:
+        """A text record by its number in the index."""
+        return RecordRow._make(next(self._all(_RECORD + "WHERE r.id = ?", (number,))))
+
+    def record_named(self, record_id: str) -> RecordRow | None:
+        """A text record by its id; only those that a track begins or ends in are known here."""
+        return self._one(RecordRow._make, _RECORD + "WHERE r.record_id = ?", (record_id,))
+
+    def hosts(self) -> list[str]:
+        """Every host that was visited."""
+        return [row[0] for row in self._all("SELECT DISTINCT host FROM visits ORDER BY 1")]
+
+    def programs(self) -> list[tuple[str, str]]:
+        """Every program that was active, and its file."""
+        query = (
+            "SELECT app, process_path FROM windows WHERE app IS NOT NULL UNION"
+            " SELECT app, process_path FROM frames WHERE app IS NOT NULL ORDER BY 1, 2"
+        )
+        return [(app, path or "") for app, path in self._all(query)]
+
+    def captured_span(self) -> tuple[int, int] | None:
+        """When the first and the last frame were captured."""
+        first, last = next(self._all("SELECT min(ts), max(ts) FROM frames"))
+        return None if first is None else (first, last)
+
+    def coverage(self, start: int, end: int) -> Coverage:
+        """Count the frames of [start, end) by what became of them."""
+        given = (start, end)
+        counts = dict(self._all("SELECT status, count(*) FROM frames WHERE ts >= ? AND ts < ? GROUP BY 1", given))
+        unlisted = next(self._all("SELECT count(*) FROM unlisted WHERE ts >= ? AND ts < ?", given))[0]
+        done = "SELECT max(ts) FROM frames WHERE status = 'done'"
+        return Coverage(
+            sum(counts.values()) + unlisted, counts.get("done", 0),
+            counts.get("failed", 0) + counts.get("parked", 0) + unlisted, unlisted, next(self._all(done))[0],
+        )  # fmt: skip
+
+    def _one(self, make: Callable[[Any], Row], query: str, parameters: Sequence[Any]) -> Row | None:
+        row = next(self._all(query, parameters), None)
+        return None if row is None else make(row)
+
+    def _ends(
+        self, make: Callable[[Any], Row], select: str, where: str, order: str, text_id: int, start: int, end: int,
+        not_before: str, before: str,
+    ) -> tuple[Row, Row] | None:  # fmt: skip
+        clause = f"WHERE {where} AND {not_before} >= ? AND {before} < ? "
+        down = ", ".join(f"{item} DESC" for item in order.split(", "))
+        given = (text_id, start, end)
+        first = self._one(make, f"{select}{clause}ORDER BY {order} LIMIT 1", given)
+        last = self._one(make, f"{select}{clause}ORDER BY {down} LIMIT 1", given)
+        return (first, last) if first and last else None
