@@ -217,6 +217,11 @@ def test_a_dataroot_that_is_read_only_can_be_read_but_not_processed(memory: Memo
     assert json.loads(sql_out.removeprefix("0\n")) == {"rows": [{"n": 1}]}
 
 
+def _heed_sigint() -> None:
+    """A test run in the background inherits that SIGINT is ignored; a person at a terminal does not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_ends_a_long_query_at_once_with_130(tmp_path: Path) -> None:
     DataRoot(tmp_path / "root").create()
     endless = "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r"
@@ -227,6 +232,7 @@ def test_ctrl_c_ends_a_long_query_at_once_with_130(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=_heed_sigint,
     )
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     for _ in range(600):
