@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, ValidationError
+from pydantic_core import ErrorDetails
 
 from schemas.fields import Foreign, Sha256
 from schemas.record_types import FRAME as FRAME
@@ -150,17 +151,58 @@ RecordModel = TypeVar("RecordModel", bound=Record)
 
 
 def parse_record(model: type[RecordModel], payload: str) -> tuple[RecordModel, list[str]]:
-    """Read a payload as a record of a kind, letting go of optional fields that are damaged `[meta-3]`.
+    """Read a payload as a record of a kind, letting go of the parts that are damaged and not required `[meta-3]`.
 
-    Returns the record and the names of the fields that were left out. Raises ValueError when the payload is no JSON
-    object or a required field is missing or damaged; its text names fields, never their content.
+    Returns the record and the paths of what was let go, such as `window_ref.window.pid`. Raises ValueError when the
+    payload is no JSON object or a required field is missing or damaged; its text names fields, never their content.
     """
     try:
         return model.model_validate_json(payload), []
     except ValidationError as error:
-        damaged = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
+        problems = error.errors(include_input=False)
+    if any(not problem["loc"] for problem in problems):
+        raise ValueError("not a JSON object")
+    document = json.loads(payload)
+    let_go: set[str] = set()
+    while True:
+        paths = {_damaged_part(document, problem["loc"]) for problem in problems}
+        _require_optional(model, paths, problems)
+        for path in sorted(paths, key=lambda path: (len(path), [str(step).rjust(9) for step in path]), reverse=True):
+            _remove(document, path)
+        let_go |= {".".join(map(str, path)) for path in paths}
+        try:
+            return model.model_validate(document), _topmost(let_go)
+        except ValidationError as error:
+            problems = error.errors(include_input=False)
+
+
+def _damaged_part(document: Any, location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """The deepest part of a document that a validation error is about; for a missing field, what lacks it."""
+    path: list[int | str] = []
+    node = document
+    for step in location:
+        found = step in node if isinstance(node, dict) else isinstance(node, list) and step in range(len(node))
+        if not found:
+            break
+        path.append(step)
+        node = node[step]
+    return tuple(path)
+
+
+def _require_optional(model: type[Record], paths: set[tuple[int | str, ...]], problems: list[ErrorDetails]) -> None:
     required = {name for name, field in model.model_fields.items() if field.is_required()}
-    if not damaged or damaged & required:
-        raise ValueError(f"unusable fields: {', '.join(sorted(damaged & required)) or 'not a JSON object'}")
-    fields = {name: value for name, value in json.loads(payload).items() if name not in damaged}
-    return model.model_validate(fields), sorted(damaged)
+    unusable = {str(path[0]) for path in paths if len(path) == 1} & required
+    if () in paths:
+        unusable |= {str(problem["loc"][0]) for problem in problems} & required
+    if unusable or () in paths:
+        raise ValueError(f"unusable fields: {', '.join(sorted(unusable))}")
+
+
+def _topmost(paths: set[str]) -> list[str]:
+    return sorted(path for path in paths if not any(path.startswith(f"{other}.") for other in paths))
+
+
+def _remove(document: Any, path: tuple[int | str, ...]) -> None:
+    for step in path[:-1]:
+        document = document[step]
+    del document[path[-1]]

@@ -60,7 +60,6 @@ def test_unknown_fields_are_kept() -> None:
         ("content_size", "34784"),
         ("content_size", True),
         ("window_ref", {"window": {}}),
-        ("window_ref", {"record_id": "w", "window": {"rect": [0, 0, 10]}}),
         ("cursor", {"x": "72", "y": 1}),
         ("uia_ref", "run-1/evidence.uia.snapshot/0"),
         ("payload_hash", "ABC"),
@@ -72,6 +71,24 @@ def test_a_damaged_optional_field_is_let_go_and_named(name: str, value: Any) -> 
     assert damaged == [name]
     assert getattr(frame, name) is None
     assert frame.content_hash == "a" * 64
+
+
+def test_inside_an_optional_field_only_the_damaged_part_is_let_go() -> None:
+    window = {"title": "Inbox", "pid": "seven", "rect": [0, 0, 10, "x"]}
+    frame, damaged = _frame(window_ref={"record_id": "w", "window": window})
+    assert damaged == ["window_ref.window.pid", "window_ref.window.rect"]
+    assert frame.window_ref is not None
+    assert frame.window_ref.window is not None
+    assert (frame.window_ref.record_id, frame.window_ref.window.title) == ("w", "Inbox")
+    assert (frame.window_ref.window.pid, frame.window_ref.window.rect) == (None, None)
+
+
+def test_one_damaged_node_of_a_snapshot_does_not_take_the_others_with_it() -> None:
+    nodes = [{"role": "Edit", "value": "a.example"}, {"role": 5, "name": "OK"}, "no node", {"role": "Button"}]
+    record = {"record_type": "evidence.uia.snapshot", "schema_version": 1, "run_id": "r", "operables": nodes}
+    snapshot, damaged = parse(UiaSnapshot, json.dumps(record))
+    assert damaged == ["operables.1.role", "operables.2"]
+    assert [node.role for node in snapshot.operables] == ["Edit", "", "Button"]
 
 
 @pytest.mark.parametrize(

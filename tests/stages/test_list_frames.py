@@ -86,7 +86,7 @@ def test_a_frame_has_its_window_cursor_and_references() -> None:
         ("cursor", {"x": 2**31, "y": 0}, "cursor_x"),
         ("cursor", "here", "cursor_x"),
         ("cursor", {"x": 1.5, "y": 0}, "cursor_x"),
-        ("window_ref", {"record_id": "r/w/1", "window": {"rect": [1, 2, 3]}}, "window_record_id"),
+        ("window_ref", {"record_id": "r/w/1", "window": {"rect": [1, 2, 3]}}, "window_left"),
         ("window_ref", {"record_id": "r/w/1", "window": {"pid": 2**63}}, "window_pid"),
         ("window_ref", {"window": {"title": "no record"}}, "window_title"),
         ("window_ref", [], "window_record_id"),

@@ -58,7 +58,13 @@ def test_a_window_of_which_little_is_known_is_a_row_too() -> None:
     assert (row["title"], row["process_path"], row["app"], row["left"]) == ("", "", None, None)
 
 
-@pytest.mark.parametrize("window", [None, "Editor", {"title": 5}, {"rect": [0, 0, 4, 2**31]}, {"hwnd": 2**63}])
+@pytest.mark.parametrize("part", [{"pid": "x"}, {"rect": [0, 0, 4, 2**31]}, {"hwnd": 2**63}])
+def test_a_damaged_part_of_a_window_leaves_its_title(part: dict[str, Any]) -> None:
+    (row,) = batch({**RECORD, "window": {"title": "Notes", **part}}).rows.to_pylist()
+    assert (row["title"], row["pid"], row["left"], row["hwnd"]) == ("Notes", None, None, None)
+
+
+@pytest.mark.parametrize("window", [None, "Editor"])
 def test_a_damaged_window_is_a_failure(window: Any) -> None:
     found = batch({**RECORD, "window": window})
     assert found.rows.num_rows == 0
