@@ -8,6 +8,9 @@ from importlib.metadata import version as package_version
 from typing import Any, Literal
 
 from pipeline.errors import UsageError
+from pipeline.stages import build_spans as spans
+from pipeline.stages.build_spans import build_spans
+from pipeline.stages.embed_spans import embed_spans
 from pipeline.stages.find_text_lines import find_text_lines
 from pipeline.stages.list_frames import list_frames
 from pipeline.stages.list_windows import list_windows
@@ -16,6 +19,7 @@ from pipeline.stages.visit_urls import visit_urls
 from schemas.arrow import table_schema
 from schemas.canonical import canonical_sha256
 from schemas.evidence import FRAME, WINDOW
+from schemas.facts import SPAN
 from schemas.serving import ModelIdentity
 
 
@@ -24,7 +28,8 @@ class Stage:
     """A stage: what it works on, which table it fills, what it stands on.
 
     A `sample` stage takes single pieces of evidence of one record type, in any order. A `day` stage builds a whole
-    (run, day) again when anything of it changed: its `sources` are stages, or `evidence`.
+    (run, day) again when anything of it changed: its `sources` are stages, or `evidence`. What it `gives` is the record
+    type under which a sample stage takes its rows.
     """
 
     name: str
@@ -37,6 +42,7 @@ class Stage:
     model: str = ""
     hour_column: str = ""
     seconds_each: float = 0.0005
+    gives: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -74,6 +80,15 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "track_lines", 1, "day", "line_tracks", track_lines,
         sources=("list_frames", "find_text_lines"), hour_column="first_seen_utc",
+    ),
+    Stage(
+        "build_spans", 1, "day", "spans", build_spans,
+        sources=("list_frames", "visit_urls", "track_lines"), hour_column="first_seen_utc",
+        parameters=spans.PARAMETERS, gives=SPAN,
+    ),
+    Stage(
+        "embed_spans", 1, "sample", "records", embed_spans,
+        record_type=SPAN, model="embed", seconds_each=0.05,
     ),
 )  # fmt: skip
 """All stages, each after those it stands on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote
@@ -70,8 +71,12 @@ class DataRoot:
         self.facts = self.derived / "facts"
         self.index = self.path / "index"
         self.text_index = self.index / "text.db"
+        self.landscape = self.index / "landscape"
+        self.landscape_manifest = self.index / "landscape.json"
         self.manifests = self.derived / "manifests"
         self.quarantine = self.derived / "quarantine"
+        self.cache = self.derived / "cache"
+        self.embedding_memo = self.cache / "embeddings.db"
         self.workers = self.derived / "workers"
         self.scratch = self.derived / "tmp"
         self.ingest_lock = self.derived / "ingest.lock"
@@ -134,6 +139,10 @@ class DataRoot:
         if not folder.is_dir():
             return {}
         return {unquote(item.name.removeprefix("hour=")): item for item in sorted(folder.iterdir()) if item.is_dir()}
+
+    def fact_files(self, table: str, producer: str) -> Iterator[Path]:
+        """All files of a fact table that one producer wrote."""
+        return (self.facts / table).glob(f"run_id=*/day=*/hour=*/part-{producer}.parquet")
 
     def worker_file(self, kind: str) -> Path:
         """The run file of a model server."""

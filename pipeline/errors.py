@@ -7,6 +7,7 @@ PipelineError                1  a bug, when nothing more precise is raised
 │   ├── DataRootMissing
 │   └── DataRootReadOnly
 ├── Unavailable              5  a required model or dependency; says the one command that mends it
+│   └── NotInstalled            an optional one that this installation was made without
 ├── Busy                     6  another process holds the lock
 ├── NotAvailableYet          7  what was asked for has not been processed
 └── UsageError              64
@@ -78,6 +79,10 @@ class DataRootReadOnly(ContractInvalid):
 
 class Unavailable(PipelineError):
     exit_code = ExitCode.UNAVAILABLE
+
+
+class NotInstalled(Unavailable):
+    """An optional model or dependency that this installation was made without."""
 
 
 class Busy(PipelineError):

@@ -11,7 +11,7 @@ import pyarrow as pa
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from schemas.facts import FrameFact, LineTrackFact, StageOutcomeFact, UrlVisitFact, WindowFact
+from schemas.facts import FrameFact, LineTrackFact, SpanFact, StageOutcomeFact, UrlVisitFact, WindowFact
 from schemas.fields import ArrowType
 from schemas.record import ModelRecord
 
@@ -21,6 +21,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "windows": WindowFact,
     "url_visits": UrlVisitFact,
     "line_tracks": LineTrackFact,
+    "spans": SpanFact,
     "stage_outcomes": StageOutcomeFact,
 }
 """Every table under `derived/facts/` and the model of its rows."""
@@ -31,6 +32,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "windows": ("window_record_id",),
     "url_visits": ("visit_id",),
     "line_tracks": ("track_id",),
+    "spans": ("span_id",),
     "stage_outcomes": ("stage", "sample_id"),
 }
 """The columns that name a row of each table, once in the whole DataRoot."""
@@ -41,6 +43,7 @@ SORT: dict[str, tuple[str, ...]] = {
     "windows": ("ts_utc", "window_record_id"),
     "url_visits": ("first_seen_utc", "visit_id"),
     "line_tracks": ("first_seen_utc", "track_id"),
+    "spans": ("first_seen_utc", "span_id"),
     "stage_outcomes": ("stage", "ts_utc", "sample_id"),
 }
 """The order of rows inside a file of each table."""

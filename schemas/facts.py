@@ -10,6 +10,9 @@ from pydantic import Field
 
 from schemas.fields import Contract, Int32, Sha256, UtcTime
 
+SPAN = "derived.span"
+"""The record type of rows of `spans`: models are shown them as samples."""
+
 
 class FrameFact(Contract):
     """`frames`: one captured picture of the screen, with the window that was active."""
@@ -119,6 +122,31 @@ class LineTrackFact(Contract):
     in_active_window: bool | None = Field(description="whether the middle of the box lies in the active window")
 
 
+class SpanFact(Contract):
+    """`spans`: following frames that show one document in one window, and what was to be read there.
+
+    The document is the host of the page where one is known, else the window's title. The id changes with what the span
+    holds, so what a model said about a span stays true.
+    """
+
+    span_id: str = Field(description="id of the span, from its frames, tracks and text")
+    run_id: str = Field(description="capture run of the evidence")
+    first_seen_utc: UtcTime = Field(description="time of the first frame")
+    last_seen_utc: UtcTime = Field(description="time of the last frame")
+    first_frame_id: str = Field(description="first frame of the span")
+    last_frame_id: str = Field(description="last frame of the span")
+    frame_count: Int32 = Field(description="frames of the span; they follow each other")
+    app: str | None = Field(description="program of the window")
+    window_title: str | None = Field(description="title of the window in the first frame")
+    window_hwnd: int | None = Field(description="handle of the window")
+    url: str | None = Field(description="address that the window showed in the first frame")
+    host: str | None = Field(description="host of that address, the same in the whole span")
+    domain: str | None = Field(description="registrable domain of that host")
+    track_ids: list[str] = Field(description="line tracks that the text is made of, in its order")
+    text: str = Field(description="title of the window and the lines read in it, each once, to a bounded length")
+    text_sha256: Sha256 = Field(description="sha256 of the text")
+
+
 class StageOutcomeFact(Contract):
     """`stage_outcomes`: what became of a sample in a stage.
 
@@ -126,7 +154,7 @@ class StageOutcomeFact(Contract):
     """
 
     stage: str = Field(description="name of the stage")
-    sample_id: str = Field(description="evidence record that was worked on")
+    sample_id: str = Field(description="evidence record or span that was worked on")
     run_id: str = Field(description="capture run of the evidence")
     ts_utc: UtcTime = Field(description="time of the evidence")
     status: str = Field(description="`done`, `failed` (is tried again) or `parked` (is not)")

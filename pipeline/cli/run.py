@@ -64,7 +64,7 @@ def run(
     from pipeline.gate import Gate
     from pipeline.runs.loop import RunOptions, log
     from pipeline.runs.loop import run as run_loop
-    from pipeline.runs.models import served_models
+    from pipeline.runs.models import served_embedder, served_models
     from pipeline.runs.progress import choose_progress
 
     if once and until_done:
@@ -80,8 +80,9 @@ def run(
     log.info("engine: local%s", " (chosen by auto)" if engine is EngineName.AUTO else "")
     options = RunOptions(until_done, tuple(stages or ()), reprocess, max_frames)
     report = run_loop(
-        root, settings, options, LocalEngine(root), gate, served_models(root, settings, gate), choose_progress()
-    )
+        root, settings, options, LocalEngine(root), gate, served_models(root, settings, gate), choose_progress(),
+        served_embedder(root, settings, gate),
+    )  # fmt: skip
     if report.parked:
         sys.stderr.write(f"warning: {report.parked} samples could not be processed; see: pipeline status\n")
     session.print(_as_json(report), lambda console: _show(report, console))

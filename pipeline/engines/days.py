@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.dag import Stage
+from pipeline.stages import build_spans
 from pipeline.stages.batch import SampleInput
 from pipeline.stages.track_lines import FRAME_COLUMNS, RECORD_COLUMNS
 from pipeline.stores.catalog import Catalog
@@ -68,7 +69,16 @@ def _track_inputs(run_id: str, day: str, facts: FactsStore, _: EvidenceStore, ca
     return frames, records.filter(pc.is_in(records["record_id"], value_set=current))
 
 
+def _span_inputs(run_id: str, day: str, facts: FactsStore, _: EvidenceStore, __: Catalog) -> Inputs:
+    return (
+        facts.read_day("frames", run_id, day, "list_frames", build_spans.FRAME_COLUMNS),
+        facts.read_day("url_visits", run_id, day, "visit_urls", build_spans.VISIT_COLUMNS),
+        facts.read_day("line_tracks", run_id, day, "track_lines", build_spans.TRACK_COLUMNS),
+    )
+
+
 _INPUTS: dict[str, Callable[[str, str, FactsStore, EvidenceStore, Catalog], Inputs]] = {
     "visit_urls": _visit_inputs,
     "track_lines": _track_inputs,
+    "build_spans": _span_inputs,
 }

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from pipeline.clients import ServerGone
 from pipeline.dag import Stage
 from pipeline.stages.batch import Batch, SampleInput, SampleResult
-from pipeline.stages.find_text_lines import Making
+from pipeline.stages.model_record import Making
 from pipeline.stores.catalog import Sample
 from pipeline.stores.evidence import EvidenceStore
 from schemas.arrow import table_schema
 from schemas.evidence import Frame, parse_record
 from schemas.fields import from_utc_microseconds
 from schemas.serving import FrameRef, ModelIdentity, ReadText, SampleFailure, TextReader
+
+Given = TypeVar("Given")
+Said = TypeVar("Said")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,27 +80,27 @@ def work_shard(
     else:
         frames, unusable = _frame_refs(found, evidence)
         missing += unusable
-        guard = _Guard(model.read)
+        guard: Guard[FrameRef, ReadText] = Guard(model.read)
         making = Making(stage.name, stage.version, stage.config_hash, model.identity, code_version)
         batch = stage.function(frames, guard, making) if frames else _nothing(stage)
         gone = guard.server_gone
     return ShardResult(shard, Batch(batch.rows, batch.results + missing), time.monotonic() - started, gone)
 
 
-class _Guard:
-    """A reader that turns the death of its server into a failure of the frame it was reading: the rest is kept."""
+class Guard(Generic[Given, Said]):
+    """A model that turns the death of its server into a failure of what it was working on: the rest is kept."""
 
-    def __init__(self, read: TextReader) -> None:
-        self._read = read
+    def __init__(self, ask: Callable[[Sequence[Given]], Iterable[tuple[int, Said | SampleFailure]]]) -> None:
+        self._ask = ask
         self.server_gone = False
 
-    def __call__(self, frames: Sequence[FrameRef]) -> Iterator[tuple[int, ReadText | SampleFailure]]:
+    def __call__(self, given: Sequence[Given]) -> Iterator[tuple[int, Said | SampleFailure]]:
         try:
-            yield from self._read(frames)
+            yield from self._ask(given)
         except ServerGone as error:
             self.server_gone = True
-            for index in error.in_flight[:1]:  # a server reads in order: the others were only waiting
-                yield index, SampleFailure("server_gone", "the model server died while it had this frame", True)
+            for index in error.in_flight[:1]:  # a server works in order: the others were only waiting
+                yield index, SampleFailure("server_gone", "the model server died while it had this sample", True)
 
 
 def _frame_refs(samples: Iterable[SampleInput], evidence: EvidenceStore) -> tuple[list[FrameRef], list[SampleResult]]:

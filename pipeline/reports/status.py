@@ -46,13 +46,19 @@ def _stage(stage: Stage, evidence: EvidenceStore, catalog: Catalog | None, last_
         built, pending = _days(stage, catalog)
         return {"stage": stage.name, "unit": "day", "done": built, "pending": pending, "failed": 0, "parked": 0,
                 "eta_s": None}  # fmt: skip
-    total = evidence.count([stage.record_type])
+    total = _samples(stage, evidence, catalog)
     pending = max(0, total - done - parked - _unreadable(catalog, stage.record_type))
     entry = last_run.get("stages", {}).get(stage.name, {})
     worked = sum(entry.get("counts", {}).values())
     eta_s = round(pending * entry["elapsed_ms"] / worked / 1000) if worked and pending else None
     return {"stage": stage.name, "unit": "sample", "done": done, "pending": pending, "failed": failed,
             "parked": parked, "eta_s": eta_s}  # fmt: skip
+
+
+def _samples(stage: Stage, evidence: EvidenceStore, catalog: Catalog | None) -> int:
+    if any(item.gives == stage.record_type for item in STAGES):
+        return catalog.count_samples(stage.record_type) if catalog else 0
+    return evidence.count([stage.record_type])
 
 
 def _days(stage: Stage, catalog: Catalog | None) -> tuple[int, int]:

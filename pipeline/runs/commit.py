@@ -13,7 +13,7 @@ from pipeline.settings import Settings
 from pipeline.stages.batch import SampleResult
 from pipeline.stores.catalog import DONE, FAILED, PARKED, Catalog, Outcome, Sample
 from pipeline.stores.facts import FactsStore
-from schemas.arrow import table_schema
+from schemas.arrow import KEYS, table_schema
 
 OUTCOMES_PRODUCER = "catalog"
 
@@ -30,6 +30,14 @@ def commit_shard(
     with catalog.transaction():
         catalog.record_outcomes(stage.name, outcomes)
     return Counter(outcome.status for outcome in outcomes)
+
+
+def given_samples(stage: Stage, run_id: str, day: str, rows: pa.Table, hours: pa.Array) -> list[Sample]:
+    """The rows of a day stage as samples for the stages that take them."""
+    (key,) = KEYS[stage.table]
+    moments = rows[stage.hour_column].cast(pa.int64()).to_pylist()
+    named = zip(rows[key].to_pylist(), moments, hours.to_pylist(), strict=True)
+    return [Sample(sample_id, stage.gives, run_id, ts_us, day, hour) for sample_id, ts_us, hour in named]
 
 
 def project_outcomes(catalog: Catalog, facts: FactsStore) -> None:

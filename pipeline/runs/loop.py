@@ -10,14 +10,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from pipeline import __version__
-from pipeline.dag import Stage, select
+from pipeline.dag import STAGES, Stage, select
 from pipeline.dataroot import DataRoot
 from pipeline.engines.days import build_day
-from pipeline.engines.shards import Engine, Shard, TextModel
-from pipeline.errors import Blocked, NothingToDo, PipelineError, Unavailable
+from pipeline.engines.shards import Engine, Shard, ShardResult, TextModel
+from pipeline.engines.spans import EmbedModel, embed_shards
+from pipeline.errors import Blocked, NothingToDo, NotInstalled, PipelineError, Unavailable
 from pipeline.gate import Gate
 from pipeline.indexing.refresh import refresh_text_index
-from pipeline.runs.commit import commit_shard, project_outcomes
+from pipeline.runs.commit import commit_shard, given_samples, project_outcomes
 from pipeline.runs.discover import discover
 from pipeline.runs.manifest import BLOCKED, COMPLETED, FAILED, RunManifest, note_crashes
 from pipeline.runs.progress import ProgressReport
@@ -27,11 +28,13 @@ from pipeline.stores.catalog import PARKED, Catalog
 from pipeline.stores.evidence import EvidenceStore
 from pipeline.stores.facts import FactsStore
 from pipeline.stores.lock import hold_lock
+from schemas.evidence import FRAME
 
 MAX_SERVER_DEATHS = 5
 """How often a run starts a model server again that died, before it gives up."""
 
 DAYS = "days"
+EMBED = "embed"
 
 PROJECT_EVERY_S = 10.0
 """How long `stage_outcomes` may stay behind the catalog while a run works; at its end it is up to date."""
@@ -40,6 +43,10 @@ log = logging.getLogger("pipeline")
 
 ModelSource = Callable[[str], TextModel]
 """Gets a model ready by its kind: starts or adopts its server. Raises Unavailable."""
+
+EmbedSource = Callable[[str], EmbedModel]
+"""Gets the embedding model ready for a stage; what is in that stage's records is not asked for again. Raises
+Unavailable."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +83,9 @@ class RunReport:
 
 def run(
     root: DataRoot, settings: Settings, options: RunOptions, engine: Engine, gate: Gate, models: ModelSource,
-    progress: ProgressReport,
+    progress: ProgressReport, embedder: EmbedSource | NotInstalled | None = None,
 ) -> RunReport:  # fmt: skip
-    """Work on what is pending; returns what was done.
+    """Work on what is pending; returns what was done. Without an `embedder` spans are not embedded.
 
     Raises NothingToDo, Blocked when the gate is or gets closed (what was finished is kept), Busy, Unavailable,
     ContractInvalid, UsageError for a stage that does not exist.
@@ -92,7 +99,7 @@ def run(
         for run_id in note_crashes(root):
             log.warning("%s had ended without a word; what it had not finished is done now", run_id)
         manifest = RunManifest(root, settings, _describe(options, engine))
-        loop = _Loop(root, settings, options, engine, gate, models, progress, evidence, catalog, manifest)
+        loop = _Loop(root, settings, options, engine, gate, models, progress, evidence, catalog, manifest, embedder)
         with progress, _ending(manifest):
             try:
                 return loop.run()
@@ -130,6 +137,7 @@ class _Loop:
     evidence: EvidenceStore
     catalog: Catalog
     manifest: RunManifest
+    embedder: EmbedSource | NotInstalled | None
 
     def __post_init__(self) -> None:
         self.facts = FactsStore(self.root)
@@ -137,6 +145,7 @@ class _Loop:
         self.stages = select(self.options.stages)
         self.fingerprints: dict[str, str] = {}
         self.reprocessed: set[str] = set()
+        self.left_out: set[str] = set()
         self.frames_left = self.options.max_frames
         self.server_deaths = 0
         self.projected_at = time.monotonic()
@@ -189,22 +198,25 @@ class _Loop:
                 return worked
 
     def _samples_once(self, stage: Stage) -> bool:
-        if stage.model and self.frames_left == 0:
+        if self._limit(stage) == 0:
             return False
         fingerprint, model = None if stage.model else stage.fingerprint(), None
-        redo = stage.model and self.options.reprocess and stage.name not in self.reprocessed
+        redo = bool(stage.model) and self.options.reprocess and stage.name not in self.reprocessed
         pending = self.catalog.pending(stage.name, stage.record_type, fingerprint, _now_us())
         if stage.model and (pending or redo):
+            if stage.model == EMBED and not self._can_embed(stage, len(pending)):
+                return False
             self._require_idle()
-            model = self.models(stage.model)
+            model = self._model(stage)
             self.manifest.content["models"][stage.model] = model.identity.model_dump()
             fingerprint = stage.fingerprint(model.identity)
             if redo:
                 pending = self.catalog.pending(stage.name, stage.record_type, fingerprint, _now_us())
                 self.reprocessed.add(stage.name)
-        if stage.model and self.frames_left is not None:
-            pending = pending[: self.frames_left]
-            self.frames_left -= len(pending)
+        limit = self._limit(stage)
+        if limit is not None:
+            pending = pending[:limit]
+            self.frames_left = limit - len(pending)
         if not pending or fingerprint is None:
             return False
         self._require_idle()
@@ -214,10 +226,38 @@ class _Loop:
         self._work(stage, cut_shards(pending, sizer.size), sizer, fingerprint, model)
         return True
 
+    def _limit(self, stage: Stage) -> int | None:
+        """How many samples a stage may take; only frames that go to models are counted."""
+        return self.frames_left if stage.model and stage.record_type == FRAME else None
+
+    def _can_embed(self, stage: Stage, pending: int) -> bool:
+        """Embedding is optional: where it was not installed this is said once. Raises NotInstalled if asked for it."""
+        if isinstance(self.embedder, NotInstalled):
+            if stage.name in self.options.stages:
+                raise self.embedder
+            if stage.name not in self.left_out and pending:
+                log.warning("%d spans wait for their embedding, all else is done: %s", pending, self.embedder)
+            self.left_out.add(stage.name)
+        return callable(self.embedder)
+
+    def _model(self, stage: Stage) -> TextModel | EmbedModel:
+        if stage.model != EMBED:
+            return self.models(stage.model)
+        assert callable(self.embedder)  # that is what was asked before
+        return self.embedder(stage.name)
+
+    def _shard_results(
+        self, stage: Stage, shards: Iterator[Shard], model: TextModel | EmbedModel | None
+    ) -> Iterator[ShardResult]:
+        if isinstance(model, EmbedModel):
+            return embed_shards(stage, shards, model, self.facts, __version__)
+        return self.engine.run(stage, shards, model, __version__)
+
     def _work(
-        self, stage: Stage, shards: Iterator[Shard], sizer: ShardSizer, fingerprint: str, model: TextModel | None
-    ) -> None:
-        for result in self.engine.run(stage, self._while_idle(shards), model, __version__):
+        self, stage: Stage, shards: Iterator[Shard], sizer: ShardSizer, fingerprint: str,
+        model: TextModel | EmbedModel | None,
+    ) -> None:  # fmt: skip
+        for result in self._shard_results(stage, self._while_idle(shards), model):
             counts = commit_shard(
                 stage, result, fingerprint, self.catalog, self.facts, self.settings, _now_us()
             )  # fmt: skip
@@ -254,6 +294,10 @@ class _Loop:
             self.facts.replace_day(stage.table, run_id, day, stage.name, rows, hours)
             with self.catalog.transaction():
                 self.catalog.record_day(stage.name, run_id, day, fingerprint, inputs, rows.num_rows)
+                if stage.gives:
+                    takers = [item.name for item in STAGES if item.record_type == stage.gives]
+                    samples = given_samples(stage, run_id, day, rows, hours)
+                    self.catalog.replace_samples(stage.gives, run_id, day, samples, takers)
             self.report.days[stage.name] += 1
             self.progress.advance(1)
         return True

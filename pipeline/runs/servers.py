@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from pipeline.clients.endpoint import read_health
 from pipeline.dataroot import DataRoot
-from pipeline.errors import ContractInvalid, Unavailable
+from pipeline.errors import ContractInvalid, NotInstalled, Unavailable
 from pipeline.settings import Settings
 from schemas.serving import Health, RunFile
 
@@ -57,9 +57,9 @@ def missing_package(kind: str) -> str | None:
     return next((name for name in _OPTIONAL.get(kind, ()) if find_spec(name) is None), None)
 
 
-def not_installed(kind: str, package: str) -> Unavailable:
+def not_installed(kind: str, package: str) -> NotInstalled:
     """The error for a kind of server that this installation was made without."""
-    return Unavailable(
+    return NotInstalled(
         f"the {kind} server needs the package {package}", remedy=f"pip install 'autocapture-pipeline[{kind}]'"
     )
 

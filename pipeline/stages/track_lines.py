@@ -121,11 +121,11 @@ def _row(track: _Track, frame: Mapping[str, Any] | None) -> dict[str, Any]:
         "app": frame and frame["app"],
         "window_title": frame and frame["window_title"],
         "window_hwnd": frame and frame["window_hwnd"],
-        "in_active_window": frame and _inside(track.box, frame),
+        "in_active_window": frame and inside_window(track.box, frame),
     }
 
 
-def _inside(box: Box, frame: Mapping[str, Any]) -> bool | None:
+def inside_window(box: Box, frame: Mapping[str, Any]) -> bool | None:
     """Tell whether a box has its middle in the active window; None when the window's place is not known."""
     left, top, right, bottom = (frame[f"window_{side}"] for side in ("left", "top", "right", "bottom"))
     if left is None:

@@ -111,6 +111,28 @@ class Catalog:
         rows = [(s.sample_id, s.record_type, s.run_id, s.ts_us, s.day, s.hour) for s in samples]
         self.connection.executemany("INSERT INTO samples VALUES (?,?,?,?,?,?) ON CONFLICT(sample_id) DO NOTHING", rows)
 
+    def replace_samples(
+        self, record_type: str, run_id: str, day: str, samples: Sequence[Sample], stages: Sequence[str]
+    ) -> None:
+        """Make these the samples of a (run, day) that a day stage gave; what became of others in `stages` goes."""
+        query = "SELECT sample_id FROM samples WHERE record_type = ? AND run_id = ? AND day = ?"
+        present = {row[0] for row in self.connection.execute(query, (record_type, run_id, day))}
+        gone = [(sample_id,) for sample_id in sorted(present - {sample.sample_id for sample in samples})]
+        self.connection.executemany("DELETE FROM samples WHERE sample_id = ?", gone)
+        for (sample_id,) in gone:
+            where = "FROM outcomes WHERE stage = ? AND sample_id = ?"
+            for stage in stages:
+                self.connection.execute(
+                    f"INSERT OR IGNORE INTO unprojected SELECT run_id, day, hour {where}", (stage, sample_id)
+                )
+                self.connection.execute(f"DELETE {where}", (stage, sample_id))
+        self.add_samples(samples)
+
+    def count_samples(self, record_type: str) -> int:
+        """Count the samples of a record type."""
+        query = "SELECT count(*) FROM samples WHERE record_type = ?"
+        return int(self.connection.execute(query, (record_type,)).fetchone()[0])
+
     def evidence_changed(self, days: Iterable[tuple[str, str]]) -> None:
         """Note that these (run, day) have new evidence, so that day stages build them again."""
         self._bump("evidence", days)
@@ -224,11 +246,12 @@ class Catalog:
         return len(self._inputs_by_day(sources)) - len(self.pending_days(stage, sources, fingerprint))
 
     def record_day(self, stage: str, run_id: str, day: str, fingerprint: str, inputs: str, row_count: int) -> None:
-        """Note that a day stage has built a (run, day) from this state of its inputs."""
+        """Note that a day stage has built a (run, day) from this state of its inputs; what stands on it is behind."""
         self.connection.execute(
             "INSERT OR REPLACE INTO day_outcomes VALUES (?,?,?,?,?,?)",
             (stage, run_id, day, fingerprint, inputs, row_count),
         )
+        self._bump(stage, [(run_id, day)])
 
     def _inputs_by_day(self, sources: Sequence[str]) -> dict[tuple[str, str], str]:
         marks = ",".join("?" * len(sources))

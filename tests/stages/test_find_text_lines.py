@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from screen_memory import Reply, read_text
 
 from pipeline.stages.batch import Batch
-from pipeline.stages.find_text_lines import Making, find_text_lines
+from pipeline.stages.find_text_lines import find_text_lines
+from pipeline.stages.model_record import Making
 from schemas.arrow import table_schema
 from schemas.canonical import canonical_json, sha256_hex
 from schemas.record import row_hash
