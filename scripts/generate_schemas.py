@@ -8,6 +8,7 @@ from types import ModuleType
 
 from pydantic import BaseModel
 
+import schemas.answer
 import schemas.evidence
 import schemas.facts
 import schemas.handoff
@@ -20,6 +21,7 @@ MODULES: tuple[ModuleType, ...] = (
     schemas.record,
     schemas.facts,
     schemas.serving,
+    schemas.answer,
 )
 
 

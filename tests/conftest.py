@@ -12,6 +12,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 from command_line import RunCli, Spool
+from processed_desk import process_desk
+
+from pipeline.dataroot import DataRoot
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FIXTURES = REPOSITORY / "dataroot_fixtures"
@@ -38,6 +41,18 @@ def spool(tmp_path: Path) -> Spool:
         return root
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def processed_desk(tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
+    """The bundled desk, processed; to be read only, see `own_desk`."""
+    return process_desk(tmp_path_factory.mktemp("desk"))
+
+
+@pytest.fixture
+def own_desk(processed_desk: DataRoot, tmp_path: Path) -> DataRoot:
+    """A copy of the processed desk that a test may damage."""
+    return DataRoot(shutil.copytree(processed_desk.path, tmp_path / "own"))
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from pipeline.query.findings import Desk, Found, minutes, plural
 from pipeline.query.intents import Intent
 from pipeline.query.mentions import Mention, of_frame, of_window, seen_change, seen_in_frame
 from pipeline.query.plan import Plan
-from pipeline.query.timeline import DAY_US, HOUR_US, Activity, Seen, follow, switches_by_hour
+from pipeline.query.timeline import HOUR_US, Activity, Seen, follow, switches_by_hour
 from pipeline.query.words import covers
+from pipeline.stores.text_index import DAY_US
 
 NOTHING = "no active window was recorded"
 _UNSAVED = re.compile(r"^[*●•]\s?")

@@ -55,7 +55,10 @@ SAMPLE = re.compile(r"\b([A-Z]{2,6}-\d{1,6}|[A-Z]{2,6}\d{2,8}|[A-Z]-\d{2,6}|#\d{
 """Something that looks like an identifier, as a sample of their form."""
 _SITE = r"\b(?:web\s?)?(?:sites?|domains?|hosts?|hostnames?|websites?)\b|\bweb addresses\b"
 _PAGE = r"\b(?:web\s?)?pages?\b|\burls?\b|\bpage[\s-]?loads?\b|\bvisits?\b"
-_VISITING = r"\b(?:visit(?:ed|s|ing)?|brows(?:ed?|ing)|page[\s-]?loads?|load(?:ed|s)?|go to|went to|opened?|on)\b"
+_VISITING = (
+    r"\b(?:visit(?:ed|s|ing)?|brows(?:ed?|ing)|page[\s-]?loads?|load(?:ed|s)?|go to|went to|open(?:ed)?|"
+    r"look(?:ed)? at)\b"
+)
 _PROGRAM = r"\b(?:programs?|programmes?|apps?|applications?|software|tools?|process(?:es)?)\b"
 _WINDOW = r"\bwindows?\b|\bwindow titles?\b"
 _ACTIVE = (
@@ -86,7 +89,7 @@ _SAYING = (
 )
 _SEARCHED = (
     r"\bsearch(?:ed)?[\s-]+(?:terms?|phrases?|quer(?:y|ies)|words?|strings?|texts?|keywords?)\b"
-    r"|\b(?:search(?:ed|ing)?|looked|googled|looking)\s+(?:up|for)\b|\bgoogled\b|\blook(?:ed)? up\b"
+    r"|\b(?:search(?:ed|ing)?|looked|googled|looking)\s+(?:up|for)\b|\bgoogled?\b|\blook(?:ed)? up\b"
     r"|\b(?:typed|entered|put|written) (?:in|into|in to|on) (?:the |a )?(?:\w+ )?search\b"
     r"|\b(?:terms?|phrases?|quer(?:y|ies)|keywords?|words?)\b.*\bsearch(?:ed)?\b"
     r"|\b(?:last|first|latest|recent|previous|web|earliest) (?:web )?search(?:es)?\b|\bdid \w+ search\b"
@@ -101,6 +104,8 @@ _SEEN = (
     r"a )?screen|come up|came up|"
     r"encounter(?:ed)?|occur(?:red)?|spotted|notice[d]?|mention(?:ed)?|turn(?:ed)? up|pop(?:ped)? up|look(?:ed)? at)\b"
 )
+_HANDLED = r"\b(?:open(?:ed)?|active|used?|edit(?:ed)?|work(?:ed)? on|look(?:ed)? at|view(?:ed)?)\b"
+_FILE = r"\b(?:files?|documents?|windows?|tabs?|folders?)\b|\b[\w-]+\.[a-z]{1,5}\b"
 _COMMAND = r"\b(?:command|commands|run|running|ran|execut\w+|script|invocation|call(?:ing)?|terminal|shell|console)\b"
 _ENDING = (
     r"\b(?:error|exception|fail(?:ed|s|ure)?|crash(?:ed)?|traceback|abort(?:ed)?|raise[ds]?|wrong|exit(?:ed)?|"
@@ -168,7 +173,7 @@ def _of_switches(asked: Asked) -> Intent | None:
 
 def _of_pages(asked: Asked) -> Intent | None:
     sites, pages = asked.has(_SITE), asked.has(_PAGE)
-    visiting = asked.has(_VISITING) and bool(asked.hosts)
+    visiting = asked.has(_VISITING, _TIME) and bool(asked.hosts)
     verb = asked.has(r"\b(?:visit(?:ed|s)?|brows(?:ed?|ing))\b")
     if not (sites or pages or visiting or verb) or (asked.has(_PROGRAM) and not sites and not verb):
         return None
@@ -180,15 +185,8 @@ def _of_pages(asked: Asked) -> Intent | None:
     if asked.has(_MOST) and (sites or verb or asked.has(r"\bfrequent")) and not asked.has(r"\bmost recent"):
         return Intent.SITES_MOST
     if asked.has(COUNTED):
-        return (
-            Intent.SITES
-            if sites
-            and not pages
-            and asked.has(
-                r"\bhow many (?:different |distinct |unique |separate )?(?:web)?\s?(?:sites|domains|hosts|websites)\b"
-            )
-            else Intent.VISITS
-        )
+        of_sites = r"\bhow many (?:\w+ )?(?:web)?\s?(?:sites|domains|hosts)\b"
+        return Intent.SITES if asked.has(of_sites) else Intent.VISITS
     if sites:
         return Intent.SITES
     return (
@@ -219,8 +217,6 @@ def _of_seeing(asked: Asked) -> Intent | None:
     when = asked.has(r"\bwhen\b", r"\b(?:at )?(?:what|which) (?:time|day|date|moment)\b", r"\bsince when\b",
                      r"\b(?:first|last|latest|earliest|most recent) (?:time|sighting|seen|appear\w*|"
                      r"occurrence)\b")  # fmt: skip
-    return (
-        Intent.SEEN
-        if when and asked.has(_SEEN, r"\b(?:first|last) (?:time|sighting|occurrence|appearance)\b")
-        else None
-    )
+    at_all = asked.has(_SEEN, r"\b(?:first|last) (?:time|sighting|occurrence|appearance)\b")
+    of_file = asked.has(r"\b(?:first|last)\b") and asked.has(_HANDLED) and asked.has(_FILE)
+    return Intent.SEEN if when and (at_all or of_file) else None

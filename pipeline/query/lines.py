@@ -14,6 +14,7 @@ from pipeline.query.layout import in_window, lines_on, row_of
 from pipeline.query.mentions import Mention, of_frame, of_track
 from pipeline.query.plan import Plan
 from pipeline.query.words import contains_term, covers, variants
+from pipeline.stores.text_index import FrameRow
 from pipeline.stores.text_tokens import match_all, match_any, whole_token
 
 NOTHING = "no line on screen states it"
@@ -55,7 +56,8 @@ def _single_lines(plan: Plan, desk: Desk, words: Sequence[str]) -> Iterator[list
         if not _holds_all(text, words) or not _says_value(plan, text, words):
             continue
         tracks = desk.index.tracks_with(number, start, end, 1)
-        yield from ([of_track(desk.index, track)] for track in tracks if _allowed(plan, desk, track.first_record))
+        lines = (of_track(desk.index, track) for track in tracks)
+        yield from ([line] for line in lines if _allowed(plan, desk, line.frame))
 
 
 def _rows(plan: Plan, desk: Desk, words: Sequence[str]) -> Iterator[list[Mention]]:
@@ -89,7 +91,7 @@ def _places(desk: Desk, text_id: int, start: int, end: int, words: Sequence[str]
 def _row(plan: Plan, desk: Desk, line: Mention, words: Sequence[str]) -> list[Mention]:
     """The row that a line stands in, with the title that covers the rest; empty when something is not covered."""
     frame = line.frame
-    if not desk.allows(frame.app) or (plan.programs and frame.app not in plan.programs):
+    if not _allowed(plan, desk, frame):
         return []
     lines = in_window(lines_on(desk, frame), frame)
     row = row_of(lines, line) if any(item.row_id == line.row_id for item in lines) else []
@@ -111,9 +113,12 @@ def _statement(row: Sequence[Mention]) -> str:
     return ": ".join([lines[0].rstrip(" :"), " ".join(lines[1:])]) + title if len(lines) > 1 else lines[0] + title
 
 
-def _allowed(plan: Plan, desk: Desk, record: int) -> bool:
-    app = desk.index.frame(desk.index.record(record).frame).app
-    return desk.allows(app) and (not plan.programs or app in plan.programs)
+def _allowed(plan: Plan, desk: Desk, frame: FrameRow) -> bool:
+    """Whether a frame passes the filters: the program, and the site that its active window showed."""
+    if not desk.allows(frame.app) or (plan.programs and frame.app not in plan.programs):
+        return False
+    visits = desk.index.visits_over(frame.ts, frame.ts + 1) if plan.hosts else []
+    return not plan.hosts or any(v.host in plan.hosts and v.hwnd == frame.hwnd for v in visits)
 
 
 def _says_value(plan: Plan, text: str, words: Iterable[str]) -> bool:

@@ -107,7 +107,8 @@ _EXTRA = {
     " issues key keys number numbers code codes reference references look looking shape shaped style kind such case"
     " incident incidents following follow seen",
     Intent.SEEN: "identifier string came come up show showed sighting occurrence appearance noticed spotted look looked"
-    " turn turned pop popped encounter encountered occur occurred ever phrase popped displayed point appears",
+    " turn turned pop popped encounter encountered occur occurred ever phrase popped displayed point appears"
+    " file files document documents folder folders opened open edited edit active used use worked work viewed view",
     Intent.SITES_MOST: "favourite favorite",
 }
 

@@ -121,7 +121,8 @@ def _mentions(desk: Desk, number: int, start: int, end: int) -> Iterator[Mention
     index = desk.index
     for track in index.track_ends(number, start, end) or ():
         yield of_track(index, track)
-        yield of_track(index, track, last=True)
+        if track.last_record != track.first_record:
+            yield of_track(index, track, last=True)
     for frame in index.frames_titled(number, start, end) or ():
         yield of_frame(frame)
     for visit in index.visits_with_url(number, start, end) or ():

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
-DAY_US = 86_400_000_000
+from pipeline.stores.text_index import DAY_US
+
 HOUR_US = 3_600_000_000
 
 

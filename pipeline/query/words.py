@@ -51,7 +51,8 @@ DOING = frozenset(
     _split("""
 visit visits visited visiting open opened opens opening load loads loaded loading browse browsed browsing go
 went gone going view viewed viewing site sites website websites web domain domains host hosts hostname
-hostnames url urls address addresses page pages pageload pageloads internet browser browsers online active
+hostnames url urls look looks looked looking read reads check checked
+address addresses page pages pageload pageloads internet browser browsers online active
 actively activated activity focus focused foreground front use used using uses run ran running work worked
 working program programs app apps application applications software tool tools process processes window
 windows title titles switch switched switches switching change changed changes changing move moved jump jumped

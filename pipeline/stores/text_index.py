@@ -17,6 +17,7 @@ from urllib.parse import quote
 from pipeline.errors import NotAvailableYet
 
 SCHEMA_VERSION = 1
+DAY_US = 86_400_000_000
 REMEDY = "pipeline run --until-done"
 
 SCHEMA = """
@@ -338,9 +339,9 @@ class TextIndex:
         return [VisitRow._make(row) for row in self._all(query, (start, end))]
 
     def visits_over(self, start: int, end: int) -> list[VisitRow]:
-        """Page visits that any frame of [start, end) shows, in order of time."""
-        query = _VISIT + "WHERE v.last_ts >= ? AND v.first_ts < ? ORDER BY v.first_ts, v.id"
-        return [VisitRow._make(row) for row in self._all(query, (start, end))]
+        """Page visits that any frame of [start, end) shows, in order of time. They end at midnight UTC, like tracks."""
+        query = _VISIT + "WHERE v.first_ts >= ? AND v.last_ts >= ? AND v.first_ts < ? ORDER BY v.first_ts, v.id"
+        return [VisitRow._make(row) for row in self._all(query, (start - start % DAY_US, start, end))]
 
     def visits_with_url(self, text_id: int, start: int, end: int) -> tuple[VisitRow, VisitRow] | None:
         """The first and the last visit of [start, end) to an address."""
@@ -372,7 +373,7 @@ class TextIndex:
 
     def tracks_on(self, frame: FrameRow) -> list[TrackRow]:
         """Tracks that begin in, end in or last over a frame. They end at midnight UTC: only its day is looked at."""
-        day = frame.ts - frame.ts % 86_400_000_000
+        day = frame.ts - frame.ts % DAY_US
         query = _TRACK + (
             "JOIN records q ON q.id = k.first_record JOIN frames g ON g.id = q.frame"
             " WHERE k.first_ts BETWEEN ? AND ? AND k.last_ts >= ? AND g.run_id = ?"
