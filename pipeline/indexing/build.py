@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import pyarrow as pa
@@ -182,24 +182,28 @@ class _Writer:
 
     def _lines(self, track_paths: Iterable[Path], record_paths: Iterable[Path]) -> None:
         """Add tracks, each end proven by the very line of its record."""
+        tracks = []
         wanted: set[tuple[str, int]] = set()
-        for row in self._rows(track_paths, "line_tracks",
-                              ["first_record_id", "first_line", "last_record_id", "last_line"]):  # fmt: skip
-            wanted.add((row["first_record_id"], row["first_line"]))
-            wanted.add((row["last_record_id"], row["last_line"]))
+        for path in track_paths:
+            self._source(path)
+            tracks += _track_rows(path)
+        for track in tracks:
+            wanted.add((track.first_record, track.first_line))
+            wanted.add((track.last_record, track.last_line))
         numbers, ends = self._records(record_paths, wanted)
-        for row in self._rows(track_paths, "line_tracks", again=True):
-            first = ends.get((row["first_record_id"], row["first_line"]))
-            last = ends.get((row["last_record_id"], row["last_line"]))
+        rows = []
+        for track in tracks:
+            first = ends.get((track.first_record, track.first_line))
+            last = ends.get((track.last_record, track.last_line))
             if first is None or last is None:
                 continue  # its records were replaced; the next run builds its day, and then this index, again
-            self._insert("tracks", (
-                track_key(row["track_id"]), self._text(row["text"]), utc_microseconds(row["first_seen_utc"]),
-                utc_microseconds(row["last_seen_utc"]), row["frame_count"], row["in_active_window"], row["score"],
-                numbers[row["first_record_id"]], row["first_line"], *first,
-                numbers[row["last_record_id"]], row["last_line"], *last,
+            rows.append((
+                track_key(track.track_id), self._text(track.text), track.first_ts, track.last_ts, track.frame_count,
+                track.in_active, track.score, numbers[track.first_record], track.first_line, *first,
+                numbers[track.last_record], track.last_line, *last,
             ))  # fmt: skip
-            self.tracks += 1
+        self.tracks += len(rows)
+        self._many(f"INSERT INTO tracks VALUES (NULL{',?' * 21})", rows)  # noqa: S608 only question marks
 
     def _records(
         self, paths: Iterable[Path], wanted: set[tuple[str, int]]
@@ -232,18 +236,16 @@ class _Writer:
     def _text(self, text: str | None) -> int | None:
         if text is None:
             return None
-        if text not in self.texts:
-            self.connection.execute("INSERT OR IGNORE INTO texts(text) VALUES (?)", (text,))
-            row = self.connection.execute("SELECT id FROM texts WHERE text = ?", (text,)).fetchone()
-            self.texts[text] = row[0]
-        return self.texts[text]
+        number = self.texts.get(text)
+        if number is None:
+            added = self.connection.execute("INSERT OR IGNORE INTO texts(text) VALUES (?)", (text,))
+            found = None if added.rowcount else self.connection.execute("SELECT id FROM texts WHERE text = ?", (text,))
+            number = self.texts[text] = int(found.fetchone()[0] if found else added.lastrowid or 0)
+        return number
 
-    def _rows(
-        self, paths: Iterable[Path], table: str, columns: list[str] | None = None, *, again: bool = False
-    ) -> Iterator[dict[str, Any]]:
+    def _rows(self, paths: Iterable[Path], table: str, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
         for path in paths:
-            if not again:
-                self._source(path)
+            self._source(path)
             for batch in read_file(path, table, columns).to_batches(max_chunksize=_TEXTS_AT_ONCE):
                 yield from batch.to_pylist()
 
@@ -262,6 +264,36 @@ class _Writer:
 
     def _many(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
         self.connection.executemany(statement, rows)
+
+
+class _Track(NamedTuple):
+    track_id: str
+    text: str
+    first_ts: int
+    last_ts: int
+    frame_count: int
+    in_active: bool | None
+    score: int
+    first_record: str
+    first_line: int
+    last_record: str
+    last_line: int
+
+
+_TRACK_COLUMNS = [
+    "track_id", "text", "first_seen_utc", "last_seen_utc", "frame_count", "in_active_window", "score",
+    "first_record_id", "first_line", "last_record_id", "last_line",
+]  # fmt: skip
+
+
+def _track_rows(path: Path) -> list[_Track]:
+    """Rows of a file of tracks, column by column: a day has many."""
+    table = read_file(path, "line_tracks", _TRACK_COLUMNS)
+    columns = [
+        column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
+        for column in (table[name] for name in _TRACK_COLUMNS)
+    ]
+    return [_Track(*values) for values in zip(*(column.to_pylist() for column in columns), strict=True)]
 
 
 def _record_rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -30,8 +30,9 @@ def sightings(desk: Desk, start: int, end: int) -> Known:
     """Window changes of the days that [start, end) touches, and the first and last frame of each day of a run."""
     first, last = start - start % DAY_US, end + (-end) % DAY_US
     known: Known = {}
+    shown = desk.index.frames_of_windows(first, last)
     for window in desk.index.windows_between(first, last):
-        mention = of_window(desk.index, window)
+        mention = of_window(desk.index, window, shown.get(window.record_id))
         if mention is not None and window.title:
             known[seen_change(window)] = mention
     for ends in desk.index.day_ends(first, last):

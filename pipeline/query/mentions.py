@@ -61,9 +61,9 @@ def of_frame(frame: FrameRow) -> Mention:
                    frame.frame_id)  # fmt: skip
 
 
-def of_window(index: TextIndex, window: WindowRow) -> Mention | None:
-    """A window change; none when its run has no frame at all."""
-    frame = index.frame_of_window(window)
+def of_window(index: TextIndex, window: WindowRow, shown: FrameRow | None = None) -> Mention | None:
+    """A window change, and a frame that shows it, if known; none when its run has no frame at all."""
+    frame = shown or index.frame_of_window(window)
     if frame is None:
         return None
     return Mention(TITLE, window.record_id, WINDOW, frame, window.ts, window_box(window, frame), window.title, 0,

@@ -16,6 +16,10 @@ from pipeline.stores.text_tokens import match_all, whole_token
 MOST_TEXTS = 5_000
 """How many different texts that hold the words are looked at."""
 _WEIGHED = 100
+_OUTERMOST = 30
+"""Of how many texts the first, and of how many the last mentions are looked up."""
+MOST_NAMES = 100
+"""How many identifiers are told at most."""
 _PARTS = ("text_index",)
 
 
@@ -51,11 +55,11 @@ def identifiers(plan: Plan, desk: Desk) -> Found:
     pattern = _form(plan.sample)
     nothing = "no such identifier was seen"
     seen: dict[str, list[tuple[int, str]]] = {}
-    for number, text in _with_form(desk, plan.sample):
+    for number, text in _with_form(plan, desk):
         for name in dict.fromkeys(pattern.findall(text)):
             seen.setdefault(name, []).append((number, text))
     claims, firsts = [], []
-    for name in sorted(seen):
+    for name in sorted(seen)[:MOST_NAMES]:
         ends = _ends(plan, desk, seen[name], name)
         if not ends or not all(any(covers(item.whole, word) for item in ends) for word in plan.terms):
             continue
@@ -66,7 +70,8 @@ def identifiers(plan: Plan, desk: Desk) -> Found:
     if not claims:
         return Found(nothing=nothing, leans_on="line_tracks", parts=_PARTS)
     number = len(claims)
-    head = Claim(f"{plural(number, 'identifier')} of that form", tuple(firsts), (),
+    at_least = "at least " if len(seen) > MOST_NAMES else ""
+    head = Claim(f"{at_least}{plural(number, 'identifier')} of that form", tuple(firsts), (),
                  lambda found: len(found) == number and all(pattern.search(item.text) for item in found))  # fmt: skip
     return Found([head, *claims], nothing, "line_tracks", 2 if len(claims) == 1 else 1, _PARTS)
 
@@ -106,11 +111,14 @@ def _holds(text: str, words: Iterable[str]) -> bool:
 
 
 def _ends(plan: Plan, desk: Desk, texts: Iterable[tuple[int, str]], part: str) -> list[Mention]:
-    """First and last mentions of texts within the plan's stretch, in order of time."""
+    """Mentions of texts within the plan's stretch, in order of time: of those that come first and that come last."""
     start, end = plan.stretch.start_us, plan.stretch.end_us
+    ends = desk.index.text_ends([number for number, _ in texts], start, end)
+    early = sorted(ends, key=lambda item: (item[1], item[0]))[:_OUTERMOST]
+    late = sorted(ends, key=lambda item: (-item[2], item[0]))[:_OUTERMOST]
     found = {
         (mention.row_id, mention.ts): mention.narrowed(part)
-        for number, _ in texts
+        for number in dict.fromkeys(item[0] for item in (*early, *late))
         for mention in _mentions(desk, number, start, end)
         if start <= mention.ts < end and desk.allows(mention.frame.app)
     }
@@ -142,11 +150,12 @@ def _form(sample: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w-]){body}(?![\w-])")
 
 
-def _with_form(desk: Desk, sample: str) -> Iterator[tuple[int, str]]:
+def _with_form(plan: Plan, desk: Desk) -> Iterator[tuple[int, str]]:
     """Texts that hold something of a form; the index has no list of forms, so all texts are looked at."""
+    sample = plan.sample
     letters = re.search(r"[A-Z]+", sample)
     digits = re.search(r"\d+", sample)
     glob = "*" + "[A-Z]" * (len(letters[0]) if letters else 2 if not sample else 0)
     glob += re.sub(r"[A-Z\d]+", "", sample) if sample else "-"
     glob += "[0-9]" * (len(digits[0]) if digits else 1) + "*"
-    yield from desk.index.texts_like(glob)
+    yield from desk.index.texts_like(glob, plan.stretch.start_us, plan.stretch.end_us)

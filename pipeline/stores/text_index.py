@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
@@ -277,9 +277,29 @@ class TextIndex:
         )
         return list(self._all(query, (expression, limit)))
 
-    def texts_like(self, pattern: str) -> Iterator[tuple[int, str]]:
-        """Texts that fit a GLOB pattern, in the order of the index; looks at all of them."""
-        return self._all("SELECT id, text FROM texts WHERE text GLOB ? ORDER BY id", (pattern,))
+    def texts_like(self, pattern: str, start: int, end: int) -> Iterator[tuple[int, str]]:
+        """Texts that fit a GLOB pattern and are seen in [start, end), in the order of the index; looks at all texts."""
+        query = (
+            "SELECT id, text FROM texts x WHERE text GLOB ?1 AND ("
+            " EXISTS (SELECT 1 FROM tracks k WHERE k.text = x.id AND k.first_ts < ?3 AND k.last_ts >= ?2)"
+            " OR EXISTS (SELECT 1 FROM frames f WHERE f.title = x.id AND f.ts >= ?2 AND f.ts < ?3)"
+            " OR EXISTS (SELECT 1 FROM visits v WHERE v.url = x.id AND v.first_ts < ?3 AND v.last_ts >= ?2))"
+            " ORDER BY id"
+        )
+        return self._all(query, (pattern, start, end))
+
+    def text_ends(self, text_ids: Iterable[int], start: int, end: int) -> list[tuple[int, int, int]]:
+        """When texts were first and last seen in [start, end): (text, first, last), only those that were."""
+        query = (
+            "SELECT text, min(first), max(last) FROM ("
+            " SELECT k.text AS text, k.first_ts AS first, k.last_ts AS last FROM json_each(?1) j"
+            "  CROSS JOIN tracks k ON k.text = j.value AND k.first_ts < ?3 AND k.last_ts >= ?2"
+            " UNION ALL SELECT f.title, f.ts, f.ts FROM json_each(?1) j"
+            "  CROSS JOIN frames f ON f.title = j.value AND f.ts >= ?2 AND f.ts < ?3"
+            " UNION ALL SELECT v.url, v.first_ts, v.last_ts FROM json_each(?1) j"
+            "  CROSS JOIN visits v ON v.url = j.value AND v.first_ts < ?3 AND v.last_ts >= ?2) GROUP BY text"
+        )
+        return list(self._all(query, (json.dumps(list(text_ids)), start, end)))
 
     def frame(self, number: int) -> FrameRow:
         """A frame by its number in the index."""
@@ -305,6 +325,12 @@ class TextIndex:
             " WHERE f.ts >= ? AND f.ts < ? GROUP BY f.title ORDER BY min(f.ts), f.title"
         )
         return list(self._all(query, (start, end)))
+
+    def frames_of_windows(self, start: int, end: int) -> dict[str, FrameRow]:
+        """The first frame that shows each window of the changes in [start, end), by the window's record."""
+        first = "SELECT min(g.id) FROM windows w JOIN frames g ON g.window_record = w.record_id"
+        rows = self._all(f"{_FRAME}WHERE f.id IN ({first} WHERE w.ts >= ? AND w.ts < ? GROUP BY w.id)", (start, end))
+        return {row[8]: FrameRow._make(row) for row in rows}
 
     def frame_of_window(self, window: WindowRow) -> FrameRow | None:
         """A frame that shows a window as it became active; else the next of its run, else the one before."""
