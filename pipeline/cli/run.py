@@ -41,7 +41,8 @@ def run(
         list[str] | None, typer.Option("--stage", metavar="S", help="Only this stage; may repeat.")
     ] = None,
     reprocess: Annotated[
-        bool, typer.Option("--reprocess", help="Redo what another model, prompt or version had done.")
+        bool,
+        typer.Option("--reprocess", help="Redo what another model, prompt or version had done, and what was given up."),
     ] = False,
     max_frames: Annotated[
         int | None, typer.Option("--max-frames", metavar="N", min=1, help="Send at most N frames to models.")

@@ -22,13 +22,18 @@ def commit_shard(
     stage: Stage, result: ShardResult, fingerprint: str, catalog: Catalog, facts: FactsStore, settings: Settings,
     now_us: int,
 ) -> Counter[str]:  # fmt: skip
-    """Keep what came of a shard; counts its samples by status. A crash in between leaves work that is done again."""
+    """Keep what came of a shard; counts its samples by status. A crash in between leaves work that is done again.
+
+    What a model has done stays done `[row-4]`: when it fails on being asked again, the outcome before still counts.
+    """
     shard = result.shard
     if result.batch.rows.num_rows:
         facts.merge(stage.table, shard.run_id, shard.day, shard.hour, stage.name, result.batch.rows)
     outcomes = _outcomes(stage, result, fingerprint, catalog, settings, now_us)
+    failed = [outcome.sample.sample_id for outcome in outcomes if outcome.status != DONE]
+    still_done = catalog.done_among(stage.name, failed) if stage.model else set()
     with catalog.transaction():
-        catalog.record_outcomes(stage.name, outcomes)
+        catalog.record_outcomes(stage.name, [item for item in outcomes if item.sample.sample_id not in still_done])
     return Counter(outcome.status for outcome in outcomes)
 
 

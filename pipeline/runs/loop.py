@@ -152,7 +152,7 @@ class _Loop:
 
     def run(self) -> RunReport:
         started = time.monotonic()
-        self._refresh_index()  # what a run before this one had not come to
+        project_outcomes(self.catalog, self.facts)
         discover(self.evidence, self.catalog)
         while self._pass() and self.options.until_done:
             discover(self.evidence, self.catalog)
@@ -211,7 +211,9 @@ class _Loop:
             self.manifest.content["models"][stage.model] = model.identity.model_dump()
             fingerprint = stage.fingerprint(model.identity)
             if redo:
-                pending = self.catalog.pending(stage.name, stage.record_type, fingerprint, _now_us())
+                pending = self.catalog.pending(
+                    stage.name, stage.record_type, fingerprint, _now_us(), parked_too=True
+                )
                 self.reprocessed.add(stage.name)
         limit = self._limit(stage)
         if limit is not None:

@@ -154,21 +154,24 @@ class Catalog:
             "INSERT INTO marks VALUES (?,?) ON CONFLICT(name) DO UPDATE SET value = excluded.value", (name, value)
         )
 
-    def pending(self, stage: str, record_type: str, fingerprint: str | None, now_us: int) -> list[Sample]:
+    def pending(
+        self, stage: str, record_type: str, fingerprint: str | None, now_us: int, *, parked_too: bool = False
+    ) -> list[Sample]:
         """List samples that a stage has to take, newest day first, then in capture order.
 
-        These are samples without an outcome, failed ones whose time has come, and, where a fingerprint is given,
-        those whose outcome has another one.
+        These are samples without an outcome, failed ones whose time has come, where a fingerprint is given those whose
+        outcome has another one, and on request those that were given up.
         """
         rows = self.connection.execute(
             """
             SELECT s.sample_id, s.record_type, s.run_id, s.ts_us, s.day, s.hour
             FROM samples s LEFT JOIN outcomes o ON o.stage = ? AND o.sample_id = s.sample_id
             WHERE s.record_type = ? AND (o.sample_id IS NULL
-                OR (o.status = 'failed' AND o.retry_at_us <= ?) OR (? IS NOT NULL AND o.fingerprint <> ?))
+                OR (o.status = 'failed' AND o.retry_at_us <= ?) OR (? IS NOT NULL AND o.fingerprint <> ?)
+                OR (? AND o.status = 'parked'))
             ORDER BY s.day DESC, s.run_id, s.hour, s.ts_us, s.sample_id
             """,
-            (stage, record_type, now_us, fingerprint, fingerprint),
+            (stage, record_type, now_us, fingerprint, fingerprint, parked_too),
         )
         return [Sample(*row) for row in rows]
 
@@ -192,6 +195,11 @@ class Catalog:
             if row:
                 found[sample_id] = row[0]
         return found
+
+    def done_among(self, stage: str, sample_ids: Sequence[str]) -> set[str]:
+        """Tell which of some samples a stage has done."""
+        query = "SELECT 1 FROM outcomes WHERE stage = ? AND sample_id = ? AND status = 'done'"
+        return {name for name in sample_ids if self.connection.execute(query, (stage, name)).fetchone()}
 
     def record_outcomes(self, stage: str, outcomes: Sequence[Outcome]) -> None:
         """Write what became of samples, note which hours `stage_outcomes` must show anew and which days changed."""

@@ -394,6 +394,32 @@ def test_reprocessing_ends_as_if_the_new_model_had_been_there_from_the_start(mem
     assert without_records[0] == without_records[1]
 
 
+def test_what_was_done_stays_done_when_the_new_model_fails_on_it(memory: Memory) -> None:
+    fill(memory)
+    process(memory.root)
+    newer = InProcessModel(memory.root, "b")
+    newer.replies[f"{RUN}/{FRAME}/3"] = failing("model_failed", retryable=False)
+    report = process(memory.root, newer, reprocess=True)
+    assert report.samples == {"find_text_lines": Counter(done=15, parked=1)}
+    outcomes = [row for row in rows(memory.root, "stage_outcomes") if row["stage"] == "find_text_lines"]
+    models = {row["record_id"]: row["model_id"] for row in rows(memory.root, "records")}
+    assert {row["status"] for row in outcomes} == {"done"}
+    assert Counter(models[row["output_id"]] for row in outcomes) == {"a": 1, "b": 15}
+
+
+def test_reprocessing_tries_again_what_was_given_up(memory: Memory) -> None:
+    fill(memory)
+    failed = InProcessModel(memory.root)
+    failed.replies[f"{RUN}/{FRAME}/3"] = failing("model_failed", retryable=False)
+    assert process(memory.root, failed).parked == 1
+    mended = InProcessModel(memory.root)
+    with pytest.raises(NothingToDo):
+        process(memory.root, mended)
+    process(memory.root, mended, reprocess=True)
+    assert mended.asked == [f"{RUN}/{FRAME}/3"]
+    assert {row["status"] for row in rows(memory.root, "stage_outcomes")} == {"done"}
+
+
 def test_the_projection_says_what_the_catalog_says(memory: Memory) -> None:
     fill(memory)
     model = InProcessModel(memory.root)
