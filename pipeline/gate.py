@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypedDict
 
 from pydantic import ValidationError
 
@@ -24,6 +25,14 @@ class Verdict:
 
     open: bool
     reason: str
+
+
+class GateTerms(TypedDict):
+    """What a gate goes by, to make the same one in another process."""
+
+    max_age_s: float
+    min_idle_s: float
+    assume_idle_when_missing: bool
 
 
 class Gate:

@@ -20,6 +20,7 @@ class EngineName(StrEnum):
     """Where stages run."""
 
     AUTO = "auto"
+    RAY = "ray"
     LOCAL = "local"
 
 
@@ -37,6 +38,9 @@ def run(
     engine: Annotated[
         EngineName, typer.Option("--engine", help="Where stages run; auto says what it chose.")
     ] = EngineName.AUTO,
+    ray_address: Annotated[
+        str, typer.Option("--ray-address", metavar="HOST:PORT", help="Join this Ray, on loopback, and start none.")
+    ] = "",
     stages: Annotated[
         list[str] | None, typer.Option("--stage", metavar="S", help="Only this stage; may repeat.")
     ] = None,
@@ -61,8 +65,8 @@ def run(
 
     Exits with 2 when there is nothing to do, with 3 when the user is active.
     """
-    from pipeline.engines.local import LocalEngine
-    from pipeline.gate import Gate
+    from pipeline.engines.choose import choose_engine, cpu_budget
+    from pipeline.gate import Gate, GateTerms
     from pipeline.runs.loop import RunOptions, log
     from pipeline.runs.loop import run as run_loop
     from pipeline.runs.models import served_embedder, served_models
@@ -72,16 +76,17 @@ def run(
         raise UsageError("--once and --until-done exclude each other")
     session = open_session(context, data_root, as_json, overrides)
     settings, root = session.settings, session.root
-    gate = Gate(
-        root.activity_signal, max_age_s=settings.signal_max_age_s, min_idle_s=settings.min_idle_s,
-        assume_idle_when_missing=assume_idle,
-    )  # fmt: skip
+    terms = GateTerms(
+        max_age_s=settings.signal_max_age_s, min_idle_s=settings.min_idle_s, assume_idle_when_missing=assume_idle
+    )
+    gate = Gate(root.activity_signal, **terms)
     if assume_idle:
         log.info("idleness is assumed where there is no activity signal, as asked for")
-    log.info("engine: local%s", " (chosen by auto)" if engine is EngineName.AUTO else "")
+    choice = choose_engine(engine.value, ray_address, root, settings, terms, cpu_budget())
+    log.info("engine: %s (%s)", choice.engine.name, choice.why)
     options = RunOptions(until_done, tuple(stages or ()), reprocess, max_frames)
     report = run_loop(
-        root, settings, options, LocalEngine(root), gate, served_models(root, settings, gate), choose_progress(),
+        root, settings, options, choice.engine, gate, served_models(root, settings, gate), choose_progress(),
         served_embedder(root, settings, gate),
     )  # fmt: skip
     if report.parked:

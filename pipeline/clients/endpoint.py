@@ -28,7 +28,7 @@ def require_loopback(url: str) -> str:
         found = {str(item[4][0]) for item in socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)}
     except (OSError, ValueError, UnicodeError) as error:
         raise ContractInvalid(f"the endpoint {_shown(url)} does not resolve", remedy=remedy) from error
-    if parts.scheme != "http" or parts.hostname is None or not all(_is_loopback(address) for address in found):
+    if parts.scheme != "http" or parts.hostname is None or not all(is_loopback(address) for address in found):
         raise ContractInvalid(f"the endpoint {_shown(url)} is not on loopback", remedy=remedy)
     address = min(found)
     host = f"[{address}]" if ":" in address else address
@@ -54,7 +54,8 @@ def read_health(url: str, token: str, timeout_s: float = 2.0) -> Health | None:
         connection.close()
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether an IP address, also an IPv4 one that is written as IPv6, is of this machine only."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
     mapped = getattr(parsed, "ipv4_mapped", None)
     return bool((mapped or parsed).is_loopback)

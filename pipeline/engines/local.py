@@ -25,3 +25,6 @@ class LocalEngine:
         with EvidenceStore(self._root) as evidence:
             for shard in shards:
                 yield work_shard(stage, shard, evidence, model, code_version)
+
+    def close(self) -> None:
+        """Nothing is left open between two calls of `run`."""

@@ -16,7 +16,7 @@ from pipeline.stores.evidence import EvidenceStore
 from schemas.arrow import table_schema
 from schemas.evidence import Frame, parse_record
 from schemas.fields import from_utc_microseconds
-from schemas.serving import FrameRef, ModelIdentity, ReadText, SampleFailure, TextReader
+from schemas.serving import FrameRef, ModelIdentity, ReadText, RunFile, SampleFailure, TextReader
 
 Given = TypeVar("Given")
 Said = TypeVar("Said")
@@ -44,20 +44,27 @@ class ShardResult:
 
 @dataclass(frozen=True, slots=True)
 class TextModel:
-    """A text model that is ready: who it is, and how to have it read frames."""
+    """A text model that is ready: who it is, how to have it read frames, and where, if other processes may ask it."""
 
     identity: ModelIdentity
     read: TextReader
+    server: RunFile | None = None
 
 
 class Engine(Protocol):
-    """Runs a sample stage over shards and yields their results in any order; writes nothing."""
+    """Runs a sample stage over shards and yields their results in any order; writes nothing.
+
+    It takes shards as it needs them, and yields one result for each that it took, whole or not, so that what is
+    finished is kept. `close` ends what it started; it can be used again afterwards.
+    """
 
     name: str
 
     def run(
         self, stage: Stage, shards: Iterable[Shard], model: TextModel | None, code_version: str
     ) -> Iterator[ShardResult]: ...
+
+    def close(self) -> None: ...
 
 
 def work_shard(
@@ -117,6 +124,11 @@ def _frame_refs(samples: Iterable[SampleInput], evidence: EvidenceStore) -> tupl
             sample.sample_id, sample.run_id, sample.ts_utc, frame.width, frame.height, frame.content_hash, where
         ))  # fmt: skip
     return frames, unusable
+
+
+def nothing_done(stage: Stage, shard: Shard, *, server_gone: bool = False) -> ShardResult:
+    """The result of a shard that was not worked on: all of it stays pending."""
+    return ShardResult(shard, _nothing(stage), 0.0, server_gone)
 
 
 def _nothing(stage: Stage) -> Batch:

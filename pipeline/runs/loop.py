@@ -13,6 +13,7 @@ from pipeline import __version__
 from pipeline.dag import STAGES, Stage, select
 from pipeline.dataroot import DataRoot
 from pipeline.engines.days import build_day
+from pipeline.engines.ray_folder import remove_leftovers
 from pipeline.engines.shards import Engine, Shard, ShardResult, TextModel
 from pipeline.engines.spans import EmbedModel, embed_shards
 from pipeline.errors import Blocked, NothingToDo, NotInstalled, PipelineError, Unavailable
@@ -94,6 +95,8 @@ def run(
     root.require_writable()
     with ExitStack() as stack:
         stack.enter_context(hold_lock(root.run_lock, "run"))
+        stack.callback(engine.close)
+        remove_leftovers(root)
         evidence = stack.enter_context(EvidenceStore(root))
         catalog = stack.enter_context(Catalog(root))
         for run_id in note_crashes(root):
@@ -148,6 +151,7 @@ class _Loop:
         self.left_out: set[str] = set()
         self.frames_left = self.options.max_frames
         self.server_deaths = 0
+        self.server_gone = self.stopped = False
         self.projected_at = time.monotonic()
 
     def run(self) -> RunReport:
@@ -211,9 +215,7 @@ class _Loop:
             self.manifest.content["models"][stage.model] = model.identity.model_dump()
             fingerprint = stage.fingerprint(model.identity)
             if redo:
-                pending = self.catalog.pending(
-                    stage.name, stage.record_type, fingerprint, _now_us(), parked_too=True
-                )
+                pending = self.catalog.pending(stage.name, stage.record_type, fingerprint, _now_us(), parked_too=True)
                 self.reprocessed.add(stage.name)
         limit = self._limit(stage)
         if limit is not None:
@@ -259,6 +261,8 @@ class _Loop:
         self, stage: Stage, shards: Iterator[Shard], sizer: ShardSizer, fingerprint: str,
         model: TextModel | EmbedModel | None,
     ) -> None:  # fmt: skip
+        """Commit what the engine yields. Others may be at work when one shard ends early: they are still waited for."""
+        self.server_gone = self.stopped = False
         for result in self._shard_results(stage, self._while_idle(shards), model):
             counts = commit_shard(
                 stage, result, fingerprint, self.catalog, self.facts, self.settings, _now_us()
@@ -268,10 +272,13 @@ class _Loop:
             self.progress.advance(counts.total())
             self._project_now_and_then()
             if result.server_gone:
-                self._server_died(stage)
-                return
-            if counts.total() < len(result.shard.samples):
-                self._stopped_early()
+                self.server_gone = True
+            elif counts.total() < len(result.shard.samples):
+                self.stopped = True
+        if self.stopped:
+            self._stopped_early()
+        if self.server_gone:
+            self._server_died(stage)
 
     def _project_now_and_then(self) -> None:
         """Many small hours would otherwise cost two files each; readers see outcomes at most this much later."""
@@ -281,6 +288,8 @@ class _Loop:
 
     def _while_idle(self, shards: Iterator[Shard]) -> Iterator[Shard]:
         for shard in shards:
+            if self.server_gone or self.stopped:
+                return
             self._require_idle()
             yield shard
 

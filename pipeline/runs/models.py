@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pipeline.clients import TextClient
 from pipeline.clients.embed import EmbedClient
 from pipeline.dataroot import DataRoot
+from pipeline.engines.served import text_model
 from pipeline.engines.shards import TextModel
 from pipeline.engines.spans import EmbedModel
 from pipeline.errors import NotInstalled
@@ -15,26 +15,15 @@ from pipeline.runs.loop import EmbedSource, ModelSource
 from pipeline.runs.servers import ensure_server, missing_package, not_installed
 from pipeline.settings import Settings
 from pipeline.stores.embeddings import EmbeddingMemo
-from pipeline.stores.evidence import load_blob
-from schemas.serving import Embedding, FrameRef, ModelIdentity, SampleFailure, TextEmbedder
+from schemas.serving import Embedding, ModelIdentity, SampleFailure, TextEmbedder
 
 
 def served_models(root: DataRoot, settings: Settings, gate: Gate) -> ModelSource:
     """Make the source of models that run in our own servers on loopback `[model-1]`."""
 
-    def load(frame: FrameRef) -> bytes:
-        return load_blob(root, frame.blob_path, frame.content_hash)
-
     def ready(kind: str) -> TextModel:
         server = ensure_server(root, settings, kind)
-        client = TextClient(
-            server,
-            load=load,
-            may_send=lambda: gate.ask().open,
-            concurrency=settings.request_concurrency,
-            timeout_s=settings.request_timeout_s,
-        )
-        return TextModel(server.model, client)
+        return text_model(root, settings, server, lambda: gate.ask().open, settings.request_concurrency)
 
     return ready
 

@@ -1,0 +1,101 @@
+"""Which engine a run uses, and why."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from pipeline.dataroot import DataRoot
+from pipeline.engines.local import LocalEngine
+from pipeline.engines.shards import Engine
+from pipeline.errors import UsageError
+from pipeline.gate import GateTerms
+from pipeline.settings import Settings
+
+RAY_PAYS_FROM_CPUS = 4
+
+EngineName = Literal["auto", "ray", "local"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An engine, and why it was chosen."""
+
+    engine: Engine
+    why: str
+
+
+def choose_engine(
+    wanted: EngineName, address: str, root: DataRoot, settings: Settings, terms: GateTerms, cpus: int
+) -> Choice:
+    """Choose and make the engine. Nothing is started yet.
+
+    Raises Unavailable when Ray is wanted and not installed, ContractInvalid for an address that is not on loopback,
+    UsageError for an address beside `local`.
+    """
+    if wanted == "local" and address:
+        raise UsageError("--ray-address is of no use with --engine local")
+    name, why = ("ray" if wanted == "ray" else "local", "as asked for") if wanted != "auto" else _auto(address, cpus)
+    if name == "local":
+        return Choice(LocalEngine(root), why)
+    from pipeline.engines.ray import RayEngine
+    from pipeline.engines.ray_session import require_installed, require_loopback_address
+
+    if address:
+        require_loopback_address(address)
+    require_installed()
+    return Choice(RayEngine(root, settings, terms, cpus, address), why)
+
+
+def _auto(address: str, cpus: int) -> tuple[str, str]:
+    if address:
+        return "ray", "chosen by auto: a Ray address was given"
+    if cpus < RAY_PAYS_FROM_CPUS:
+        return "local", f"chosen by auto: {cpus} CPU{'s' if cpus != 1 else ''}, Ray pays from {RAY_PAYS_FROM_CPUS}"
+    if importlib.util.find_spec("ray") is None:
+        return "local", f"chosen by auto: {cpus} CPUs, but the package ray is not installed"
+    return "ray", f"chosen by auto: {cpus} CPUs"
+
+
+def cpu_budget(cgroups: Path = Path("/sys/fs/cgroup"), own_groups: Path = Path("/proc/self/cgroup")) -> int:
+    """How many CPUs this process may use: by affinity and by the quota of its control groups, at least one."""
+    allowed = float(len(os.sched_getaffinity(0)))
+    return max(1, int(min([allowed, *_quotas(cgroups, own_groups)])))
+
+
+def _quotas(cgroups: Path, own_groups: Path) -> Iterator[float]:
+    """CPUs that each control group above this process allows."""
+    try:
+        lines = own_groups.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if controllers == "":
+            folder, read = cgroups, _quota_v2
+        elif "cpu" in controllers.split(","):
+            folder, read = cgroups / "cpu", _quota_v1
+        else:
+            continue
+        path = PurePosixPath(group.lstrip("/"))
+        for place in (path, *path.parents):
+            try:
+                yield read(folder / place)
+            except (OSError, ValueError, ZeroDivisionError):
+                continue  # no quota there
+
+
+def _quota_v2(folder: Path) -> float:
+    quota, period = (folder / "cpu.max").read_text().split()
+    return int(quota) / int(period)
+
+
+def _quota_v1(folder: Path) -> float:
+    quota = int((folder / "cpu.cfs_quota_us").read_text())
+    if quota < 0:
+        raise ValueError("no quota")
+    return quota / int((folder / "cpu.cfs_period_us").read_text())
