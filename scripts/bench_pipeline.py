@@ -1,12 +1,14 @@
 """Measure what the pipeline costs beside its models, and that its rows do not depend on how it was run.
 
-    scripts/bench_pipeline overhead [--frames N]      all stages with a null model, in process and through HTTP
+    scripts/bench_pipeline overhead [--frames N]      all stages with a null model: in process, through HTTP, on Ray
     scripts/bench_pipeline recording SPOOL            ingest and run a recording twice, with other shards; compare rows
+    scripts/bench_pipeline engines SPOOL [--null]     ingest and run a recording with each engine; compare rows
 
 Prints one JSON object. `overhead` builds a DataRoot of N frames, 2 s apart, from the bundled screens; the null model
 answers 40 lines a frame, half of which change with the picture. Rates leave out starting Python and importing, which
-`startup_s` states. The bare loop sends the same pictures to the same null answers without the pipeline: one frame a
-request, as many requests at once as the pipeline has.
+`startup_s` states, and starting Ray, which `ray_startup_s` states. Memory is that of all processes but the server's, a
+shared page counted once. The bare loop sends the same pictures to the same null answers without the pipeline: one frame
+a request, as many requests at once as the pipeline has.
 """
 
 from __future__ import annotations
@@ -21,13 +23,16 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import psutil
 from bench_machine import describe_machine
 from null_ocr_server import NullEngine
 
@@ -40,7 +45,7 @@ from schemas.serving import IMAGE_SIZES_HEADER, FrameRef, ReadText, RunFile
 REPOSITORY = Path(__file__).resolve().parent.parent
 FIXTURES = REPOSITORY / "dataroot_fixtures" / "desk" / "spool"
 RUN_ID = "bench"
-TABLES = ("records", "frames", "windows", "url_visits", "line_tracks", "stage_outcomes")
+TABLES = ("records", "frames", "windows", "url_visits", "line_tracks", "spans", "stage_outcomes")
 
 
 def main() -> None:
@@ -52,14 +57,20 @@ def main() -> None:
     recording = parts.add_parser("recording")
     recording.add_argument("spool", type=Path)
     recording.add_argument("--first", type=Path, help="a DataRoot of this recording that was run already")
+    engines = parts.add_parser("engines")
+    engines.add_argument("spool", type=Path)
+    engines.add_argument("--null", action="store_true", help="a null model instead of the real OCR")
     one = parts.add_parser("measure-run")
     one.add_argument("root", type=Path)
     one.add_argument("--http", action="store_true")
+    one.add_argument("--ray", action="store_true")
     arguments = parser.parse_args()
     if arguments.part == "measure-run":
-        result = measure_run(DataRoot(arguments.root), through_http=arguments.http)
+        result = measure_run(DataRoot(arguments.root), through_http=arguments.http, on_ray=arguments.ray)
     elif arguments.part == "overhead":
         result = measure_overhead(arguments.frames)
+    elif arguments.part == "engines":
+        result = measure_engines(arguments.spool, null=arguments.null)
     else:
         result = measure_recording(arguments.spool, arguments.first)
     print(json.dumps(result, indent=2))
@@ -68,11 +79,12 @@ def main() -> None:
 def measure_overhead(frames: int) -> dict[str, Any]:
     """All stages with a null model, in process and through HTTP, beside a bare loop over the same payload."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        roots = [DataRoot(Path(folder) / name) for name in ("in-process", "http")]
+        roots = [DataRoot(Path(folder) / name) for name in ("in-process", "http", "ray")]
         for root in roots:
             build_data_root(root, frames)
-        in_process = _measure_in_child(roots[0], through_http=False)
-        through_http = _measure_in_child(roots[1], through_http=True)
+        in_process = _measure_in_child(roots[0])
+        through_http = _measure_in_child(roots[1], "--http")
+        ray = _measure_in_child(roots[2], "--http", "--ray")
         bare = measure_bare_loop(roots[1], frames)
         return {
             "benchmark": "pipeline overhead, null model, 40 lines a frame",
@@ -80,6 +92,8 @@ def measure_overhead(frames: int) -> dict[str, Any]:
             "frames": frames,
             "in_process": in_process,
             "through_http": through_http,
+            "through_http_on_ray": ray,
+            "ray_beside_local": compare_facts(roots[1].path, roots[2].path),
             "bare_http_loop_frames_per_s": bare,
             "model_stage_through_http_of_bare": round(through_http["model_stage_frames_per_s"] / bare, 3),
             "all_stages_through_http_of_bare": round(through_http["all_stages_frames_per_s"] / bare, 3),
@@ -114,19 +128,21 @@ def build_data_root(root: DataRoot, frames: int) -> None:
     database.close()
 
 
-def measure_run(root: DataRoot, *, through_http: bool) -> dict[str, Any]:
+def measure_run(root: DataRoot, *, through_http: bool, on_ray: bool) -> dict[str, Any]:
     """Run all stages once in this process; `startup_s` is from the start of the process to the start of the run."""
     from contextlib import ExitStack
 
-    from pipeline.engines.local import LocalEngine
+    from pipeline.engines.choose import choose_engine, cpu_budget
     from pipeline.engines.shards import TextModel
-    from pipeline.gate import Gate
+    from pipeline.gate import Gate, GateTerms
     from pipeline.runs.loop import RunOptions, run
     from pipeline.runs.progress import LogProgress
     from pipeline.stores.evidence import load_blob
 
     settings = Settings()
-    gate = Gate(root.activity_signal, assume_idle_when_missing=True)
+    terms = GateTerms(max_age_s=2.0, min_idle_s=0.0, assume_idle_when_missing=True)
+    gate = Gate(root.activity_signal, **terms)
+    engine = choose_engine("ray" if on_ray else "local", "", root, settings, terms, cpu_budget()).engine
 
     def load(frame: FrameRef) -> bytes:
         return load_blob(root, frame.blob_path, frame.content_hash)
@@ -146,26 +162,26 @@ def measure_run(root: DataRoot, *, through_http: bool) -> dict[str, Any]:
     with ExitStack() as stack:
         model = TextModel(NullEngine().identity, read_in_process)
         if through_http:
-            from pipeline.clients import TextClient
+            from pipeline.engines.served import text_model
 
             server = stack.enter_context(null_server(root))
-            client = TextClient(
-                server, load=load, may_send=lambda: gate.ask().open,
-                concurrency=settings.request_concurrency, timeout_s=60.0,
-            )  # fmt: skip
-            model = TextModel(server.model, client)
+            model = text_model(root, settings, server, lambda: gate.ask().open, settings.request_concurrency)
+        memory = stack.enter_context(tree_memory(model.server))
         startup_s = time.time() - _process_start()
         options = RunOptions(until_done=True)
-        report = run(root, settings, options, LocalEngine(root), gate, lambda _: model, LogProgress())
+        report = run(root, settings, options, engine, gate, lambda _: model, LogProgress())
     frames = sum(report.samples["list_frames"].values())
     stage_ms = _stage_milliseconds(root)
+    ray_startup_s = getattr(engine, "startup_s", 0.0)
     return {
-        "all_stages_frames_per_s": round(frames / report.elapsed_s, 1),
+        "all_stages_frames_per_s": round(frames / (report.elapsed_s - ray_startup_s), 1),
         "model_stage_frames_per_s": round(frames / stage_ms["find_text_lines"] * 1000, 1),
         "elapsed_s": round(report.elapsed_s, 2),
         "stage_ms": stage_ms,
         "startup_s": round(startup_s, 2),
+        "ray_startup_s": round(ray_startup_s, 2),
         "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "peak_memory_of_all_processes_mib": round(memory.peak_bytes / 2**20, 1),
     }
 
 
@@ -220,6 +236,52 @@ class null_server:  # noqa: N801 reads as a statement
         self._process.wait(timeout=30)
 
 
+class tree_memory:  # noqa: N801 reads as a statement
+    """Looks at the memory of this process and all below it, twice a second, but not at a server's."""
+
+    def __init__(self, leave_out: RunFile | None) -> None:
+        self._server = leave_out.pid if leave_out else 0
+        self.peak_bytes = 0
+
+    def __enter__(self) -> tree_memory:
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        me = psutil.Process()
+        while not self._end.wait(0.5):
+            total = 0
+            for process in (me, *me.children(recursive=True)):
+                with suppress(psutil.Error):
+                    total += process.memory_full_info().pss if process.pid != self._server else 0
+            self.peak_bytes = max(self.peak_bytes, total)
+
+
+def measure_engines(spool: Path, *, null: bool) -> dict[str, Any]:
+    """Ingest a recording into two DataRoots, run one with each engine, and compare every row of every table."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        runs = []
+        for engine in ("local", "ray"):
+            copy = Path(folder) / f"spool-{engine}"
+            shutil.copytree(spool, copy, copy_function=shutil.copyfile)
+            runs.append(_run_recording(copy, Path(folder) / engine, "--engine", engine, null=null))
+        tables = compare_facts(Path(folder) / "local", Path(folder) / "ray")
+        return {
+            "benchmark": "a recording, ingested and run with each engine",
+            "model": "null" if null else "ocr",
+            "machine": describe_machine(),
+            "runs": runs,
+            "tables": tables,
+            "equal": all(item["rows_that_differ"] == 0 for item in tables.values()),
+        }
+
+
 def measure_recording(spool: Path, first: Path | None) -> dict[str, Any]:
     """Ingest a recording into two DataRoots, run each with other shards, and compare every row of every table.
 
@@ -232,7 +294,7 @@ def measure_recording(spool: Path, first: Path | None) -> dict[str, Any]:
             if root != first:
                 copy = Path(folder) / f"spool-{shard_frames}"
                 shutil.copytree(spool, copy, copy_function=shutil.copyfile)
-                runs.append(_run_recording(copy, root, shard_frames))
+                runs.append(_run_recording(copy, root, "--set", f"shard_frames={shard_frames}"))
         tables = compare_facts(*roots)
         return {
             "benchmark": "a recording, ingested and run twice with other shards",
@@ -264,7 +326,7 @@ def compare_facts(first: Path, second: Path) -> dict[str, dict[str, int]]:
     return counts
 
 
-def _run_recording(spool: Path, root: Path, shard_frames: int) -> dict[str, Any]:
+def _run_recording(spool: Path, root: Path, *options: str, null: bool = False) -> dict[str, Any]:
     def command(*arguments: str) -> tuple[int, float]:
         started = time.perf_counter()
         done = subprocess.run(
@@ -273,23 +335,33 @@ def _run_recording(spool: Path, root: Path, shard_frames: int) -> dict[str, Any]
         )  # fmt: skip
         return done.returncode, round(time.perf_counter() - started, 2)
 
-    shards = ("--set", f"shard_frames={shard_frames}")
+    stages = [item for stage in STAGES if stage.model != "embed" for item in ("--stage", stage.name)]
+    work = ("run", "--until-done", "--assume-idle-when-missing", *stages, *options)
     try:
         ingest_code, ingest_s = command("ingest", str(spool))
-        run_code, run_s = command("run", "--until-done", "--assume-idle-when-missing", *shards)
-        again_code, again_s = command("run", "--until-done", "--assume-idle-when-missing", *shards)
+        if null:
+            _start_null_server(DataRoot(root))
+        run_code, run_s = command(*work)
+        again_code, again_s = command(*work)
     finally:
         command("workers", "down")
     return {
-        "shard_frames": shard_frames,
+        "options": " ".join(options),
         "ingest": {"exit_code": ingest_code, "seconds": ingest_s},
         "run": {"exit_code": run_code, "seconds": run_s},
         "run_again": {"exit_code": again_code, "seconds": again_s},
     }
 
 
-def _measure_in_child(root: DataRoot, *, through_http: bool) -> dict[str, Any]:
-    command = [sys.executable, __file__, "measure-run", str(root), *(["--http"] if through_http else [])]
+def _start_null_server(root: DataRoot) -> None:
+    from pipeline.runs.servers import start_server
+
+    command = [sys.executable, str(REPOSITORY / "scripts" / "null_ocr_server.py")]
+    start_server(root, "ocr", [*command, "--run-file", str(root.worker_file("ocr"))], timeout_s=30)
+
+
+def _measure_in_child(root: DataRoot, *options: str) -> dict[str, Any]:
+    command = [sys.executable, __file__, "measure-run", str(root), *options]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     result = json.loads(done.stdout)
     assert isinstance(result, dict)
@@ -333,8 +405,6 @@ def _stage_milliseconds(root: DataRoot) -> dict[str, int]:
 
 
 def _process_start() -> float:
-    import psutil
-
     return psutil.Process().create_time()
 
 
