@@ -124,7 +124,15 @@ class _Writer:
         self._lines(tables.get("line_tracks", ()), tables.get("records", ()))
 
     def finish(self, evidence_rowid: int) -> Built:
-        """Write what the index was built from."""
+        """Write what the index was built from, and the short lists that every question needs."""
+        for statement in (
+            "INSERT INTO hosts SELECT DISTINCT host FROM visits",
+            "INSERT OR IGNORE INTO programs SELECT DISTINCT app, coalesce(process_path, '') FROM windows"
+            " WHERE app IS NOT NULL",
+            "INSERT OR IGNORE INTO programs SELECT DISTINCT app, coalesce(process_path, '') FROM frames"
+            " WHERE app IS NOT NULL",
+        ):
+            self.connection.execute(statement)
         digest = hashlib.sha256("\n".join(self.sources).encode()).hexdigest()
         (texts,) = self.connection.execute("SELECT count(*) FROM texts").fetchone()
         values = {"schema_version": SCHEMA_VERSION, "source_digest": digest, "evidence_rowid": evidence_rowid}

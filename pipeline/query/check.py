@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pipeline.dataroot import DataRoot
@@ -58,6 +59,7 @@ class Checker:
         self._evidence = evidence
         self._blobs: dict[str, str] = {}
         self._files: dict[str, bool] = {}
+        self._resolved: dict[tuple[object, ...], Seen | _Unproven] = {}
         self.rewritten: set[str] = set()
         """Records whose fact file was rewritten after they had been indexed; they were looked up there again."""
 
@@ -79,10 +81,10 @@ class Checker:
         self._evidence.fetch(item.record_id for item in (*claim.cited, *claim.weighed) if item.source != OCR)
         seen = []
         for mention in (*claim.cited, *claim.weighed):
-            try:
-                seen.append(self._resolve(mention))
-            except _Unproven as error:
-                return Refused(mention.record_id, error.reason)
+            found = self._resolve_once(mention)
+            if isinstance(found, _Unproven):
+                return Refused(mention.record_id, found.reason)
+            seen.append(found)
         for mention in claim.cited:
             reason = self._blob_problem(mention)
             if reason:
@@ -90,6 +92,24 @@ class Checker:
         if claim.rule is not None and not claim.rule(seen):
             return Refused(claim.cited[0].record_id, "computed again from what it cites, it comes out otherwise")
         return None
+
+    def _resolve_once(self, mention: Mention) -> Seen | _Unproven:
+        """Claims share what they were computed from: each place is looked at once."""
+        name = (
+            mention.record_id,
+            mention.line,
+            mention.frame.id,
+            mention.box,
+            mention.whole,
+            mention.start,
+            mention.end,
+        )
+        if name not in self._resolved:
+            try:
+                self._resolved[name] = self._resolve(mention)
+            except _Unproven as error:
+                self._resolved[name] = error
+        return self._resolved[name]
 
     def _resolve(self, mention: Mention) -> Seen:
         frame = self._payload(mention.frame.frame_id, "the frame's evidence record")
@@ -124,7 +144,7 @@ class Checker:
         if where is not None and where != mention.box:
             raise _Unproven("the accessibility snapshot has the address at another place")
         window = _window(frame)
-        return Seen(_moment(frame), str(frame.get("run_id")), mention.whole, name_app(_text(window, "process_path")),
+        return Seen(_moment(frame), str(frame.get("run_id")), mention.whole, _app(_text(window, "process_path")),
                     _text(window, "process_path"), window.get("hwnd"), is_address=True)  # fmt: skip
 
     def _resolve_title(self, mention: Mention) -> Seen:
@@ -133,7 +153,7 @@ class Checker:
         if nfc(_text(window, "title")) != mention.whole:
             raise _Unproven("the evidence record has another title")
         path = _text(window, "process_path")
-        return Seen(_moment(record), str(record.get("run_id")), mention.whole, name_app(path), path,
+        return Seen(_moment(record), str(record.get("run_id")), mention.whole, _app(path), path,
                     window.get("hwnd"), mention.record_type == WINDOW)  # fmt: skip
 
     def _payload(self, record_id: str, what: str) -> dict[str, Any]:
@@ -174,6 +194,11 @@ class Checker:
             raise _Unproven("the record is not there")
         if found != (mention.whole, mention.box):
             raise _Unproven("the record does not hold the text at that span")
+
+
+@cache
+def _app(process_path: str) -> str | None:
+    return name_app(process_path)
 
 
 def _inside(box: Box, frame: dict[str, Any]) -> bool:

@@ -56,7 +56,8 @@ class Evidence:
 
     def payload(self, record_id: str) -> dict[str, Any] | None:
         """A record, or None when it is not there or is no JSON object."""
-        self.fetch([record_id])
+        if record_id not in self._payloads:
+            self.fetch([record_id])
         return self._payloads[record_id]
 
     def node_box(self, record_id: str, value: str, width: int, height: int) -> Box | None:

@@ -13,7 +13,7 @@ from pipeline.query.plan import Plan
 from pipeline.query.words import contains_term, covers, variants
 from pipeline.stores.text_tokens import match_all, whole_token
 
-MOST_TEXTS = 5_000
+MOST_TEXTS = 20_000
 """How many different texts that hold the words are looked at."""
 _WEIGHED = 100
 _OUTERMOST = 30
@@ -101,7 +101,7 @@ def _holding(desk: Desk, words: Iterable[str]) -> list[tuple[int, str]]:
         groups += [variants(word)] if len(parts) == 1 else [[whole_token(part)] for part in parts]
     usable = [[token for token in group if token.rstrip("*")] for group in groups]
     usable = [group for group in usable if group]
-    return desk.index.search(match_all(usable), MOST_TEXTS) if usable else []
+    return desk.index.search(match_all(usable), MOST_TEXTS, ranked=False) if usable else []
 
 
 def _holds(text: str, words: Iterable[str]) -> bool:

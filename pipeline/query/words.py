@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from pipeline.stores.text_tokens import tokens_of, whole_token
 
@@ -81,8 +82,15 @@ def variants(word: str) -> list[str]:
 
 def covers(text: str, word: str) -> bool:
     """Whether a text has a word, in one of its forms; names with digits or separators must stand there as they are."""
-    tokens = tokens_of(text)
     whole = whole_token(word)
+    if word.isalpha() and word.isascii():
+        low, stem = text.casefold(), _stem(whole) if len(whole) >= 4 else whole
+        if stem not in low:
+            return False  # no token could begin so
+        more = len(whole) + 3 - len(stem) if len(whole) >= 4 else 0
+        if re.search(rf"(?<![^\W\d_]){stem}[^\W\d_]{{0,{more}}}(?![^\W\d_])", low):
+            return True
+    tokens = tokens_of(text)
     if whole in tokens:
         return True
     if not word.isascii() and whole in text.casefold():
@@ -101,6 +109,7 @@ def contains_term(text: str, term: str) -> bool:
     return re.search(pattern, text.casefold()) is not None
 
 
+@cache
 def _stem(word: str) -> str:
     for ending in _ENDINGS:
         if word.endswith(ending) and len(word) - len(ending) >= 4:

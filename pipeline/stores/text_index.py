@@ -18,6 +18,7 @@ from pipeline.errors import NotAvailableYet
 
 SCHEMA_VERSION = 1
 DAY_US = 86_400_000_000
+_SHORT_DAYS = 8
 REMEDY = "pipeline run --until-done"
 
 SCHEMA = """
@@ -42,6 +43,8 @@ CREATE TABLE visits(id INTEGER PRIMARY KEY, visit_id TEXT NOT NULL, run_id TEXT 
     last_ts INTEGER NOT NULL, first_frame INTEGER NOT NULL, last_frame INTEGER NOT NULL, app TEXT, hwnd INTEGER,
     url INTEGER NOT NULL, host TEXT NOT NULL, domain TEXT NOT NULL, source TEXT NOT NULL, source_record TEXT NOT NULL,
     l INTEGER, t INTEGER, r INTEGER, b INTEGER);
+CREATE TABLE hosts(host TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE programs(app TEXT NOT NULL, path TEXT NOT NULL, PRIMARY KEY(app, path)) WITHOUT ROWID;
 CREATE TABLE records(id INTEGER PRIMARY KEY, record_id TEXT NOT NULL, frame INTEGER NOT NULL, file INTEGER NOT NULL,
     model INTEGER NOT NULL);
 CREATE TABLE tracks(id INTEGER PRIMARY KEY, key BLOB NOT NULL, text INTEGER NOT NULL, first_ts INTEGER NOT NULL,
@@ -269,16 +272,30 @@ class TextIndex:
     def _all(self, query: str, parameters: Sequence[Any] = ()) -> Iterator[Any]:
         return self.connection.execute(query, parameters)
 
-    def search(self, expression: str, limit: int) -> list[tuple[int, str]]:
-        """Texts that match an FTS5 expression, best first; equal ones in the order of the index."""
+    def search(self, expression: str, limit: int, *, ranked: bool = True) -> list[tuple[int, str]]:
+        """Texts that match an FTS5 expression, best first; equal ones, and without ranking all, in index order."""
+        order = "words.rank, words.rowid" if ranked else "words.rowid"
         query = (
-            "SELECT x.id, x.text FROM words JOIN texts x ON x.id = words.rowid"
-            " WHERE words MATCH ? ORDER BY words.rank, words.rowid LIMIT ?"
+            f"SELECT x.id, x.text FROM (SELECT rowid FROM words WHERE words MATCH ? ORDER BY {order} LIMIT ?) w"  # noqa: S608
+            " CROSS JOIN texts x ON x.id = w.rowid"
         )
         return list(self._all(query, (expression, limit)))
 
     def texts_like(self, pattern: str, start: int, end: int) -> Iterator[tuple[int, str]]:
-        """Texts that fit a GLOB pattern and are seen in [start, end), in the order of the index; looks at all texts."""
+        """Texts that fit a GLOB pattern and are seen in [start, end), in the order of the index.
+
+        Looks at what is seen in a short stretch; for a long one at all texts.
+        """
+        if end - start <= _SHORT_DAYS * DAY_US:
+            seen = (
+                "SELECT text FROM tracks WHERE first_ts >= ?4 AND first_ts < ?3 AND last_ts >= ?2"
+                " UNION SELECT title FROM frames WHERE ts >= ?2 AND ts < ?3"
+                " UNION SELECT url FROM visits WHERE first_ts >= ?4 AND first_ts < ?3 AND last_ts >= ?2"
+            )
+            query = (
+                f"SELECT x.id, x.text FROM ({seen}) s JOIN texts x ON x.id = s.text WHERE x.text GLOB ?1 ORDER BY x.id"  # noqa: S608
+            )
+            return self._all(query, (pattern, start, end, start - start % DAY_US))
         query = (
             "SELECT id, text FROM texts x WHERE text GLOB ?1 AND ("
             " EXISTS (SELECT 1 FROM tracks k WHERE k.text = x.id AND k.first_ts < ?3 AND k.last_ts >= ?2)"
@@ -420,30 +437,28 @@ class TextIndex:
 
     def hosts(self) -> list[str]:
         """Every host that was visited."""
-        return [row[0] for row in self._all("SELECT DISTINCT host FROM visits ORDER BY 1")]
+        return [row[0] for row in self._all("SELECT host FROM hosts ORDER BY 1")]
 
     def programs(self) -> list[tuple[str, str]]:
         """Every program that was active, and its file."""
-        query = (
-            "SELECT app, process_path FROM windows WHERE app IS NOT NULL UNION"
-            " SELECT app, process_path FROM frames WHERE app IS NOT NULL ORDER BY 1, 2"
-        )
-        return [(app, path or "") for app, path in self._all(query)]
+        return list(self._all("SELECT app, path FROM programs ORDER BY 1, 2"))
 
     def captured_span(self) -> tuple[int, int] | None:
         """When the first and the last frame were captured."""
-        first, last = next(self._all("SELECT min(ts), max(ts) FROM frames"))
+        first, last = next(self._all("SELECT min(first_ts), max(last_ts) FROM days"))
         return None if first is None else (first, last)
 
     def coverage(self, start: int, end: int) -> Coverage:
         """Count the frames of [start, end) by what became of them."""
         given = (start, end)
-        counts = dict(self._all("SELECT status, count(*) FROM frames WHERE ts >= ? AND ts < ? GROUP BY 1", given))
+        undone = "SELECT status, count(*) FROM frames WHERE status <> 'done' AND ts >= ? AND ts < ? GROUP BY 1"
+        counts = dict(self._all(undone, given))
+        listed = next(self._all("SELECT count(*) FROM frames WHERE ts >= ? AND ts < ?", given))[0]
         unlisted = next(self._all("SELECT count(*) FROM unlisted WHERE ts >= ? AND ts < ?", given))[0]
-        done = "SELECT max(ts) FROM frames WHERE status = 'done'"
+        done = next(self._all("SELECT ts FROM frames WHERE status = 'done' ORDER BY ts DESC LIMIT 1"), None)
         return Coverage(
-            sum(counts.values()) + unlisted, counts.get("done", 0),
-            counts.get("failed", 0) + counts.get("parked", 0) + unlisted, unlisted, next(self._all(done))[0],
+            listed + unlisted, listed - sum(counts.values()),
+            counts.get("failed", 0) + counts.get("parked", 0) + unlisted, unlisted, done and done[0],
         )  # fmt: skip
 
     def _one(self, make: Callable[[Any], Row], query: str, parameters: Sequence[Any]) -> Row | None:
