@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from ulid import ULID
@@ -43,6 +43,9 @@ ANSWERS: dict[Intent, Answering] = {
 }
 MAX_CITATIONS = 100
 MOST_BULLETS = 3
+LONGEST_QUESTION = 1_000
+_EARLIEST = datetime(1, 1, 3, tzinfo=UTC)
+"""Room for time zones and a day around it."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Asking:
 def ask(root: DataRoot, question: str, asking: Asking) -> tuple[Answer, Plan | None]:
     """Answer a question from what is already computed. Nothing is written, and no model is called `[answer-2]`.
 
-    The plan is None where there is no index yet. Raises UsageError for a bad `since`, `until` or empty question,
+    The plan is None where there is no index yet. Raises UsageError for a bad `since`, `until` or question,
     ContractInvalid for evidence that cannot be read.
     """
     started = time.perf_counter()
@@ -68,6 +71,8 @@ def ask(root: DataRoot, question: str, asking: Asking) -> tuple[Answer, Plan | N
         raise UsageError(
             "the question is empty", remedy='ask something: pipeline query "which sites did I visit today?"'
         )
+    if len(question) > LONGEST_QUESTION:
+        raise UsageError(f"the question has {len(question)} characters", remedy=f"ask with at most {LONGEST_QUESTION}")
     with ExitStack() as stack:
         evidence = stack.enter_context(Evidence(root))
         try:
@@ -108,6 +113,7 @@ def _plan(index: TextIndex, question: str, asking: Asking) -> Plan:
     stretch = plan.stretch
     start = max([stretch.start, *(_point(times, text, "--since").start for text in [asking.since] if text)])
     ends = [stretch.end, asking.now + timedelta(microseconds=1)]
+    start = max(start, _EARLIEST)
     end = min([*ends, *(_point(times, text, "--until").end for text in [asking.until] if text)])
     return replace(plan, stretch=Stretch(start, max(start, end), stretch.words))
 

@@ -73,7 +73,7 @@ class Evidence:
 
     def frames_after(self, rowid: int, start: int, end: int) -> int:
         """Count frames that were captured in [start, end) and came after the index had been built."""
-        day = timedelta(days=1)
+        day = timedelta(days=1)  # the text of a time may be in any zone: a day more on both sides
         first, last = from_utc_microseconds(start), from_utc_microseconds(end)
         query = "SELECT ts_utc FROM metadata WHERE rowid > ? AND record_type = ? AND ts_utc >= ? AND ts_utc < ?"
         given = (rowid, FRAME, (first - day).date().isoformat(), (last + 2 * day).date().isoformat())

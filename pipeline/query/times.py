@@ -80,6 +80,7 @@ _POINT = (
 )
 _MARK = "[\ue000-\uf8fe]+"
 """Stands for a point in the text, as many signs as it is long, so that ranges are short patterns over points."""
+_PRIVATE = re.compile(_MARK)
 _P, _Q = f"(?P<a>{_MARK})", f"(?P<b>{_MARK})"
 _BARE = r"(?:[01]?\d|2[0-4])(?![\d.-])"
 _POINTS = re.compile(rf"(?<!\w){_POINT}")
@@ -124,7 +125,9 @@ class TimeReader:
         Dates in brackets outweigh words beside them: 'yesterday (2026-03-15)'. A clock range without a date belongs to
         the date that stands elsewhere.
         """
-        text = question.lower()
+        text = _PRIVATE.sub(lambda match: " " * len(match[0]), question.lower())
+        if len(text) != len(question):  # a sign that is longer in lower case: places would not fit
+            text = "".join(sign.lower() if len(sign.lower()) == 1 else sign for sign in question)
         found = self._find(text)
         if not found:
             return None, question
