@@ -135,8 +135,9 @@ def measure_run(root: DataRoot, *, through_http: bool, on_ray: bool) -> dict[str
     from pipeline.engines.choose import choose_engine, cpu_budget
     from pipeline.engines.shards import TextModel
     from pipeline.gate import Gate, GateTerms
-    from pipeline.runs.loop import RunOptions, run
+    from pipeline.runs.loop import run
     from pipeline.runs.progress import LogProgress
+    from pipeline.runs.report import RunOptions
     from pipeline.stores.evidence import load_blob
 
     settings = Settings()

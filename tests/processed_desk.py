@@ -15,8 +15,9 @@ from pipeline.engines.local import LocalEngine
 from pipeline.engines.shards import TextModel
 from pipeline.gate import Gate
 from pipeline.query.ask import Asking, ask
-from pipeline.runs.loop import RunOptions, run
+from pipeline.runs.loop import run
 from pipeline.runs.progress import LogProgress
+from pipeline.runs.report import RunOptions
 from pipeline.settings import Settings
 from schemas.answer import Answer
 from schemas.serving import FrameRef, ModelIdentity, ReadText, TextLine

@@ -20,8 +20,9 @@ from pipeline.engines.local import LocalEngine
 from pipeline.engines.shards import TextModel
 from pipeline.errors import SampleError
 from pipeline.gate import Gate
-from pipeline.runs.loop import RunOptions, RunReport, run
+from pipeline.runs.loop import run
 from pipeline.runs.progress import LogProgress
+from pipeline.runs.report import RunOptions, RunReport
 from pipeline.settings import Settings
 from pipeline.stores.evidence import load_blob
 from schemas.canonical import canonical_json, sha256_hex

@@ -13,7 +13,7 @@ from pipeline.cli.context import DataRootOption, JsonOption, SetOption, open_ses
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipeline.runs.loop import RunReport
+    from pipeline.runs.report import RunReport
 
 
 class EngineName(StrEnum):
@@ -67,10 +67,11 @@ def run(
     """
     from pipeline.engines.choose import choose_engine, cpu_budget
     from pipeline.gate import Gate, GateTerms
-    from pipeline.runs.loop import RunOptions, log
+    from pipeline.runs.loop import log
     from pipeline.runs.loop import run as run_loop
     from pipeline.runs.models import served_embedder, served_models
     from pipeline.runs.progress import choose_progress
+    from pipeline.runs.report import RunOptions
 
     if once and until_done:
         raise UsageError("--once and --until-done exclude each other")

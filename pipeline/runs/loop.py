@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pipeline import __version__
 from pipeline.dag import STAGES, Stage, select
@@ -16,16 +16,17 @@ from pipeline.engines.days import build_day
 from pipeline.engines.ray_folder import remove_leftovers
 from pipeline.engines.shards import Engine, Shard, ShardResult, TextModel
 from pipeline.engines.spans import EmbedModel, embed_shards
-from pipeline.errors import Blocked, NothingToDo, NotInstalled, PipelineError, Unavailable
+from pipeline.errors import Blocked, NothingToDo, NotInstalled, Unavailable
 from pipeline.gate import Gate
 from pipeline.indexing.refresh import refresh_text_index
 from pipeline.runs.commit import commit_shard, given_samples, project_outcomes
 from pipeline.runs.discover import discover
-from pipeline.runs.manifest import BLOCKED, COMPLETED, FAILED, RunManifest, note_crashes
+from pipeline.runs.manifest import RunManifest, note_crashes
 from pipeline.runs.progress import ProgressReport
+from pipeline.runs.report import RunOptions, RunReport
 from pipeline.runs.sizing import ShardSizer, cut_shards
 from pipeline.settings import Settings
-from pipeline.stores.catalog import PARKED, Catalog
+from pipeline.stores.catalog import Catalog
 from pipeline.stores.evidence import EvidenceStore
 from pipeline.stores.facts import FactsStore
 from pipeline.stores.lock import hold_lock
@@ -50,38 +51,6 @@ EmbedSource = Callable[[str], EmbedModel]
 Unavailable."""
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """What a run is asked to do."""
-
-    until_done: bool = False
-    stages: tuple[str, ...] = ()
-    reprocess: bool = False
-    max_frames: int | None = None
-
-
-@dataclass
-class RunReport:
-    """What a run did: samples by stage and status, days built, whether the index was, and how long it took."""
-
-    run_id: str
-    engine: str
-    samples: dict[str, Counter[str]] = field(default_factory=dict)
-    days: Counter[str] = field(default_factory=Counter)
-    indexed: bool = False
-    elapsed_s: float = 0.0
-
-    @property
-    def worked(self) -> bool:
-        """Whether anything was done."""
-        return any(self.samples.values()) or bool(self.days) or self.indexed
-
-    @property
-    def parked(self) -> int:
-        """How many samples were given up."""
-        return sum(counts[PARKED] for counts in self.samples.values())
-
-
 def run(
     root: DataRoot, settings: Settings, options: RunOptions, engine: Engine, gate: Gate, models: ModelSource,
     progress: ProgressReport, embedder: EmbedSource | NotInstalled | None = None,
@@ -103,29 +72,11 @@ def run(
             log.warning("%s had ended without a word; what it had not finished is done now", run_id)
         manifest = RunManifest(root, settings, _describe(options, engine))
         loop = _Loop(root, settings, options, engine, gate, models, progress, evidence, catalog, manifest, embedder)
-        with progress, _ending(manifest):
+        with progress, manifest:
             try:
                 return loop.run()
             finally:
                 project_outcomes(catalog, loop.facts)
-
-
-class _ending:  # noqa: N801 reads as a statement
-    """Writes into the manifest how the run ended."""
-
-    def __init__(self, manifest: RunManifest) -> None:
-        self._manifest = manifest
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if error is None or isinstance(error, NothingToDo):
-            self._manifest.end(COMPLETED, "" if error is None else "nothing to do")
-        elif isinstance(error, Blocked):
-            self._manifest.end(BLOCKED, error.message)
-        else:
-            self._manifest.end(FAILED, error.message if isinstance(error, PipelineError) else type(error).__name__)
 
 
 @dataclass

@@ -16,6 +16,7 @@ import psutil
 
 from pipeline import __version__
 from pipeline.dataroot import DataRoot
+from pipeline.errors import Blocked, NothingToDo, PipelineError
 from pipeline.settings import Settings
 from pipeline.stores.atomic import make_directories, replace_bytes
 from schemas.canonical import canonical_sha256
@@ -27,7 +28,7 @@ RUNNING, COMPLETED, BLOCKED, FAILED, CRASHED = "running", "completed", "blocked"
 
 
 class RunManifest:
-    """Written when a run starts and again when it ends. Only the holder of the run lock may write."""
+    """Written when a run starts and again when it ends: a context manager around it, for the holder of the run lock."""
 
     def __init__(self, root: DataRoot, settings: Settings, options: dict[str, Any]) -> None:
         from ulid import ULID
@@ -53,6 +54,17 @@ class RunManifest:
         self.content["packages_sha256"] = canonical_sha256(self.content["packages"])
         make_directories(root.manifests)
         self._write()
+
+    def __enter__(self) -> RunManifest:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if error is None or isinstance(error, NothingToDo):
+            self.end(COMPLETED, "" if error is None else "nothing to do")
+        elif isinstance(error, Blocked):
+            self.end(BLOCKED, error.message)
+        else:
+            self.end(FAILED, error.message if isinstance(error, PipelineError) else type(error).__name__)
 
     def stage(self, name: str, fingerprint: str, counts: dict[str, int], elapsed_s: float) -> None:
         """Note what a stage did in one pass; the counts of several passes add up."""

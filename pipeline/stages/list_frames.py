@@ -5,29 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import pyarrow as pa
-
 from pipeline.dataroot import blob_key
-from pipeline.stages.batch import Batch, SampleInput, SampleResult
+from pipeline.stages.batch import Batch, SampleInput
 from pipeline.stages.name_apps import name_app
-from schemas.arrow import table_schema
-from schemas.canonical import nfc, sha256_hex
-from schemas.evidence import Cursor, Frame, Window, parse_record
-from schemas.serving import SampleFailure
+from pipeline.stages.project_evidence import project_evidence
+from schemas.canonical import nfc
+from schemas.evidence import Cursor, Frame, Window
 
 
 def list_frames(samples: Sequence[SampleInput]) -> Batch:
     """Project frame evidence to rows of `frames`; a frame that lacks a required field is a failure `[meta-3]`."""
-    rows, results = [], []
-    for sample in samples:
-        try:
-            frame, _ = parse_record(Frame, sample.payload)
-        except ValueError as error:
-            results.append(SampleResult(sample.sample_id, failure=SampleFailure("row_incomplete", str(error), False)))
-            continue
-        rows.append(_row(sample, frame))
-        results.append(SampleResult(sample.sample_id, sample.sample_id, sha256_hex(sample.payload.encode())))
-    return Batch(pa.Table.from_pylist(rows, schema=table_schema("frames")), results)
+    return project_evidence(samples, Frame, "frames", _row)
 
 
 def _row(sample: SampleInput, frame: Frame) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from pipeline.engines.ray import RayEngine
 from pipeline.engines.served import text_model
 from pipeline.engines.shards import TextModel
 from pipeline.gate import Gate, GateTerms
-from pipeline.runs.loop import RunOptions, run
+from pipeline.runs.loop import run
 from pipeline.runs.progress import LogProgress
+from pipeline.runs.report import RunOptions
 from pipeline.runs.servers import start_server
 from pipeline.settings import Settings
 

@@ -12,8 +12,9 @@ from pipeline.dag import Stage
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.shards import Shard, ShardResult, TextModel, nothing_done
 from pipeline.errors import Blocked, Unavailable
-from pipeline.runs.loop import RunOptions, run
+from pipeline.runs.loop import run
 from pipeline.runs.progress import LogProgress
+from pipeline.runs.report import RunOptions
 from pipeline.settings import Settings
 
 

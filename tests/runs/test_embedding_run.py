@@ -17,9 +17,10 @@ from pipeline.engines.local import LocalEngine
 from pipeline.engines.spans import EmbedModel
 from pipeline.errors import Blocked, ExitCode, NothingToDo, NotInstalled, Unavailable
 from pipeline.gate import Gate, Verdict
-from pipeline.runs.loop import RunOptions, RunReport, run
+from pipeline.runs.loop import run
 from pipeline.runs.models import remembering
 from pipeline.runs.progress import LogProgress
+from pipeline.runs.report import RunOptions, RunReport
 from pipeline.runs.servers import not_installed
 from pipeline.settings import Settings
 from schemas.canonical import sha256_hex

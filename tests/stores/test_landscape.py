@@ -22,9 +22,10 @@ from pipeline.dataroot import DataRoot
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.spans import EmbedModel
 from pipeline.errors import ContractInvalid, NotAvailableYet, NothingToDo, NotInstalled
-from pipeline.runs.loop import RunOptions, run
+from pipeline.runs.loop import run
 from pipeline.runs.models import remembering
 from pipeline.runs.progress import LogProgress
+from pipeline.runs.report import RunOptions
 from pipeline.settings import Settings
 from pipeline.stores.landscape import Landscape, Manifest, Pinned, open_landscape, read_manifest, search
 from pipeline.stores.landscape_build import build_landscape, verify_landscape
