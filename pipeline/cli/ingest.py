@@ -32,7 +32,9 @@ def _ingest(
     context: typer.Context,
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="PATH…", help="Handoff dirs, or spool roots full of them.", show_default=False),
+        typer.Argument(
+            metavar="PATH…", help="Handoff dirs, chronicle sessions, or spool roots full of them.", show_default=False
+        ),
     ],
     mode: Annotated[Mode, typer.Option(help="Link files into the DataRoot where that is possible, or copy.")] = (
         Mode.hardlink
@@ -151,7 +153,9 @@ def _totals(outcome: DrainResult) -> dict[str, Any]:
 
 def _show_totals(console: Console, outcome: DrainResult, totals: dict[str, Any]) -> None:
     for path in outcome.passed_over:
-        console.print(escape(f"{Path(path).name}: passed over: no metadata.db in it"))
+        console.print(
+            escape(f"{Path(path).name}: passed over: no metadata.db (or, in a chronicle session, COMPLETE.json) in it")
+        )
     if not outcome.results:
         console.print("nothing to do: no handoff there")
         return

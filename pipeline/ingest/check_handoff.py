@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -12,7 +13,7 @@ from pipeline.ingest.foreign_rows import ForeignDatabase
 from pipeline.ingest.handoff_directory import DATABASE, Entry, HandoffDirectory, Look, path_text
 from pipeline.ingest.manifest import ManifestDigest, handoff_id
 from pipeline.ingest.place_files import Placement, holds
-from pipeline.ingest.snapshot import Snapshot, database_files
+from pipeline.ingest.snapshot import Findings, Snapshot, database_files
 from pipeline.stores.metadata import MetadataRow, MetadataStore, as_bytes
 from schemas.handoff import COMPLETED, RETENTION_ELIGIBLE, STAGE1_COMPLETE, SYSTEM_RUN
 
@@ -89,6 +90,7 @@ def check_handoff(
         if path not in hashes:
             hashes[path] = directory.hash_file(entry)
     check = _HandoffCheck(look, hashes, kept)
+    check.add_findings(snapshot.findings)
     for chunk in foreign.chunks():
         check.add_rows(chunk)
     return check.finish(directory, foreign.holds_more)
@@ -103,7 +105,21 @@ class _HandoffCheck:
         self._kept = kept
         self._plan = Plan()
         self._used: set[str] = set()
+        self._faulty: Collection[str] = ()
         self._digest = ManifestDigest({path: (entry.size, hashes[path]) for path, entry in look.files.items()})
+
+    def add_findings(self, findings: Findings) -> None:
+        """Take over what was found before there were rows, and compare the files that the producer vouches for."""
+        for warning in findings.warnings:
+            self._plan.warnings.add(warning)
+        for subject, fault in findings.faults.items():
+            self._plan.faults.about(subject, fault)
+        self._faulty = findings.faults.keys()
+        for path, digest in sorted(findings.sealed.items()):
+            found = self._hashes.get(path)
+            if found != digest:
+                wrong = "is missing" if found is None else "does not hash to what its producer says"
+                self._plan.faults.add(f"{path_text(path)[:160]!r} {wrong}")
 
     def add_rows(self, rows: list[MetadataRow]) -> None:
         """Check the next rows, in the order of ids."""
@@ -143,7 +159,8 @@ class _HandoffCheck:
         if check.incomplete:
             plan.incomplete.about(row.record_id, f"incomplete row, kept as it is: {check.incomplete}")
             return
-        has_blob = not is_conflict and (check.media is None or self._claim_blob(check.media))
+        is_sound = not is_conflict and row.record_id not in self._faulty
+        has_blob = is_sound and (check.media is None or self._claim_blob(check.media))
         if has_blob and check.frame is not None:
             plan.claims.append(check.frame)
 

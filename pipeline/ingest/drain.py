@@ -12,6 +12,7 @@ from ulid import ULID
 
 from pipeline.dataroot import DataRoot
 from pipeline.errors import ContractInvalid, ExitCode, combine_exit_codes
+from pipeline.ingest.chronicle import is_sealed_folder, is_session_folder
 from pipeline.ingest.handoff_directory import DATABASE, HandoffDirectory, StillBeingWritten, path_text
 from pipeline.ingest.ingest_handoff import Ingest, ingest_handoff
 from pipeline.ingest.place_files import FilePlacer, Mode, remove_staging
@@ -31,7 +32,7 @@ class Found:
 
     handoffs: list[Path] = field(default_factory=list)
     passed_over: list[Path] = field(default_factory=list)
-    """Directories in a spool that have no `metadata.db` (yet)."""
+    """Directories that have no `metadata.db`, or as chronicle sessions no `COMPLETE.json` (yet)."""
     unusable: list[HandoffResult] = field(default_factory=list)
 
 
@@ -51,9 +52,10 @@ class DrainResult:
 
 
 def find_handoffs(paths: Sequence[Path]) -> Found:
-    """Find the handoff dirs that PATHs name: each is one, or a spool root whose direct children are, in name order.
+    """Find the handoffs that PATHs name: each is one, or a spool root whose direct children are, in name order.
 
-    Links to directories inside a spool are not followed. Raises OSError.
+    A handoff is a handoff dir or a chronicle session. Links to directories inside a spool are not followed.
+    Raises OSError.
     """
     found = Found()
     seen: set[Path] = set()
@@ -148,9 +150,14 @@ def _below(path: Path, found: Found) -> list[Path]:
         return []
     children = sorted(path.iterdir(), key=lambda child: child.name)
     folders = [child for child in children if child.is_dir() and not child.is_symlink()]
-    handoffs = [child for child in folders if os.path.lexists(child / DATABASE)]
+    handoffs = [child for child in folders if os.path.lexists(child / DATABASE) or is_sealed_folder(child)]
     if os.path.lexists(path / DATABASE) and not (handoffs and _is_empty_file(path / DATABASE)):
         return [path]
+    if is_session_folder(path):
+        if is_sealed_folder(path):
+            return [path]
+        found.passed_over.append(path)
+        return []
     if not handoffs and _looks_like_a_handoff(children):
         found.unusable.append(_unusable(path, f"has no {DATABASE}, nor has any directory in it"))
         return []
@@ -171,6 +178,9 @@ def _unusable(path: Path, found: str) -> HandoffResult:
     return HandoffResult(
         path_text(path),
         State.rejected,
-        error=f"{path_text(path)} {found}; expected a handoff dir (with {DATABASE}) or a spool root full of them",
+        error=(
+            f"{path_text(path)} {found};"
+            f" expected a handoff dir (with {DATABASE}), a chronicle session, or a spool root full of them"
+        ),
         remedy="check the path; pipeline ingest PATH…",
     )

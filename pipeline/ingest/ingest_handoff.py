@@ -12,6 +12,7 @@ from typing import Any
 from pipeline.dataroot import DataRoot
 from pipeline.errors import Busy, ContractInvalid
 from pipeline.ingest.check_handoff import Kept, Plan, check_handoff
+from pipeline.ingest.chronicle import is_session, take_session
 from pipeline.ingest.commit_rows import Committed, commit_rows, count_complete, quarantine_rows
 from pipeline.ingest.completion import (
     completed_event_id,
@@ -89,7 +90,8 @@ class _HandoffIngest:
         scratch = self._ingest.root.scratch
         scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f"{STAGING}-", dir=scratch) as private:
-            snapshot = take_snapshot(self._directory, look, Path(private))
+            take = take_session if is_session(look) else take_snapshot
+            snapshot = take(self._directory, look, Path(private))
             with ForeignDatabase(snapshot.database) as foreign:
                 plan = check_handoff(
                     self._directory, look, snapshot, foreign, Kept(self._ingest.root, self._ingest.store)

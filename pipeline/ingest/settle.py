@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from pipeline.ingest.chronicle import is_session
 from pipeline.ingest.handoff_directory import HandoffDirectory, Look, StillBeingWritten
 
 _CONTRACT = "contract.json"
@@ -66,6 +67,8 @@ def _require_unchanged(known: FirstLook, look: Look) -> None:
 
 
 def _is_sealed(directory: HandoffDirectory, look: Look) -> bool:
+    if is_session(look):
+        return True
     entry = look.files.get(_CONTRACT)
     if entry is None or entry.size > _CONTRACT_MAX_BYTES:
         return False

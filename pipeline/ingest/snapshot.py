@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.errors import ContractInvalid
@@ -14,12 +14,24 @@ _ROLLBACK_JOURNAL = "metadata.db-journal"
 _JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 
 
+@dataclass
+class Findings:
+    """What was found while rows were made of something that is no database."""
+
+    warnings: list[str] = field(default_factory=list)
+    faults: dict[str, str] = field(default_factory=dict)
+    """What speaks against the handoff, by record id where it is about a record: that one is then not complete."""
+    sealed: dict[str, str] = field(default_factory=dict)
+    """Path → sha256 of the files that the producer vouches for."""
+
+
 @dataclass(frozen=True)
 class Snapshot:
-    """The copied database, and the hashes of the files it was copied from, by path."""
+    """A private database of a handoff's rows, and the hashes of the files that were read for it, by path."""
 
     database: Path
     hashes: dict[str, str]
+    findings: Findings = field(default_factory=Findings)
 
 
 def take_snapshot(directory: HandoffDirectory, look: Look, private: Path) -> Snapshot:

@@ -16,8 +16,11 @@ APPLICATION_ID = 0x41504D31
 
 CHUNK = 500
 _BUSY_TIMEOUT_S = 30.0
+VARIANT_A = (
+    "CREATE TABLE metadata(id TEXT PRIMARY KEY, payload TEXT NOT NULL, record_type TEXT, ts_utc TEXT, run_id TEXT)"
+)
 _SCHEMA = (
-    "CREATE TABLE metadata(id TEXT PRIMARY KEY, payload TEXT NOT NULL, record_type TEXT, ts_utc TEXT, run_id TEXT)",
+    VARIANT_A,
     "CREATE INDEX idx_metadata_record_type ON metadata(record_type)",
     "CREATE INDEX idx_metadata_ts_utc ON metadata(ts_utc)",
     "CREATE INDEX idx_metadata_run_id ON metadata(run_id)",
