@@ -9,6 +9,7 @@ from types import ModuleType
 from pydantic import BaseModel
 
 import schemas.answer
+import schemas.chronicle
 import schemas.evidence
 import schemas.facts
 import schemas.handoff
@@ -18,6 +19,7 @@ import schemas.serving
 MODULES: tuple[ModuleType, ...] = (
     schemas.evidence,
     schemas.handoff,
+    schemas.chronicle,
     schemas.record,
     schemas.facts,
     schemas.serving,
