@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 import schemas.answer
 import schemas.chronicle
+import schemas.contract
 import schemas.evidence
 import schemas.facts
 import schemas.handoff
@@ -20,6 +21,7 @@ MODULES: tuple[ModuleType, ...] = (
     schemas.evidence,
     schemas.handoff,
     schemas.chronicle,
+    schemas.contract,
     schemas.record,
     schemas.facts,
     schemas.serving,

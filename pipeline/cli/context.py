@@ -50,10 +50,7 @@ class View:
 
     def print(self, result: dict[str, Any], show: Callable[[Console], None]) -> None:
         """Print a result: as one JSON object, or for people by `show`."""
-        if self.as_json:
-            sys.stdout.write(orjson.dumps(result, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode() + "\n")
-        else:
-            show(Console(highlight=False, markup=False, emoji=False, soft_wrap=not sys.stdout.isatty()))
+        print_result(result, show, as_json=self.as_json)
 
 
 @dataclass(frozen=True)
@@ -62,6 +59,14 @@ class Session(View):
 
     settings: Settings
     flags: dict[str, str]
+
+
+def print_result(result: dict[str, Any], show: Callable[[Console], None], *, as_json: bool) -> None:
+    """Print a result: as one JSON object, or for people by `show`."""
+    if as_json:
+        sys.stdout.write(orjson.dumps(result, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode() + "\n")
+    else:
+        show(Console(highlight=False, markup=False, emoji=False, soft_wrap=not sys.stdout.isatty()))
 
 
 def open_view(context: typer.Context, data_root: Path | None, as_json: bool) -> View:
