@@ -7,7 +7,9 @@ import binascii
 import os
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import count
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from pipeline.errors import ContractInvalid, DataRootMissing, DataRootReadOnly
@@ -54,6 +56,16 @@ def handoff_key(handoff_id: str, path: str) -> str:
 def partition_value(text: str) -> str:
     """Percent-encode a partition value for a Hive path `[root-3]`."""
     return quote(text, safe="")
+
+
+class FactFile(NamedTuple):
+    """Which rows a fact file holds: of a table, by a producer, of one hour of a run."""
+
+    table: str
+    run_id: str
+    day: str
+    hour: str
+    producer: str
 
 
 class DataRoot:
@@ -143,6 +155,29 @@ class DataRoot:
     def fact_files(self, table: str, producer: str) -> Iterator[Path]:
         """All files of a fact table that one producer wrote."""
         return (self.facts / table).glob(f"run_id=*/day=*/hour=*/part-{producer}.parquet")
+
+    def fact_files_of_day(self, table: str, run_id: str, day: str, producer: str) -> list[Path]:
+        """The files of a (run, day) that one producer wrote, hour by hour."""
+        hours = self.day_hours(table, run_id, day)
+        paths = [self.fact_file_path(FactFile(table, run_id, day, hour, producer)) for hour in hours]
+        return [path for path in paths if path.exists()]
+
+    def fact_file_path(self, file: FactFile) -> Path:
+        """Where a fact file lies."""
+        return self.partition(file.table, file.run_id, file.day, file.hour) / f"part-{file.producer}.parquet"
+
+    def fact_file(self, path: Path) -> FactFile:
+        """Read from its path what a fact file holds. Raises ValueError for any other path."""
+        table, *partitions, name = path.relative_to(self.facts).parts
+        run_id, day, hour = (unquote(part.partition("=")[2]) for part in partitions)
+        return FactFile(table, run_id, day, hour, name.removeprefix("part-").removesuffix(".parquet"))
+
+    def quarantined_facts(self, path: Path) -> Path:
+        """Where a damaged fact file is kept: as it lay below `derived/facts`, under a name that is free."""
+        place = self.quarantine / "facts" / path.relative_to(self.facts)
+        return next(
+            free for number in count(1) if not os.path.lexists(free := place.with_name(f"{place.name}.{number}"))
+        )
 
     def worker_file(self, kind: str) -> Path:
         """The run file of a model server."""

@@ -4,6 +4,7 @@ PipelineError                1  a bug, when nothing more precise is raised
 ├── NothingToDo              2  all was done before
 ├── Blocked                  3  the user is active, or the signal cannot be trusted
 ├── ContractInvalid          4  input or DataRoot rejected; what was rejected changed nothing
+│   ├── DamagedFactFile          its hour is made again by a run
 │   ├── DataRootMissing
 │   └── DataRootReadOnly
 ├── Unavailable              5  a required model or dependency; says the one command that mends it
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum
+from pathlib import Path
 
 
 class ExitCode(IntEnum):
@@ -67,6 +69,17 @@ class Blocked(PipelineError):
 
 class ContractInvalid(PipelineError):
     exit_code = ExitCode.CONTRACT_INVALID
+
+
+class DamagedFactFile(ContractInvalid):
+    """A fact file does not hold what was written into it; `path` says which."""
+
+    def __init__(self, path: Path, found: str) -> None:
+        super().__init__(
+            f"the fact file {path} cannot be read: {found}",
+            remedy="move it out of derived/facts, then: pipeline run --until-done (it makes that hour again)",
+        )
+        self.path = path
 
 
 class DataRootMissing(ContractInvalid):

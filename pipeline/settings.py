@@ -51,6 +51,11 @@ class Settings(BaseSettings):
     )
     request_timeout_s: float = Field(default=120.0, gt=0, description="seconds a model request may take")
     request_concurrency: int = Field(default=4, ge=1, le=64, description="model requests in flight at once")
+    index_max_age_s: float = Field(
+        default=3600.0,
+        ge=0,
+        description="seconds after which a run that finds the published indexes behind renews them before it reads on",
+    )
     sql_timeout_s: float = Field(default=30.0, gt=0, description="seconds a `pipeline sql` query may take")
     sql_max_rows: int = Field(default=10_000, ge=1, description="rows that `pipeline sql` returns at most")
     sql_memory_mb: int = Field(default=1024, ge=64, description="MiB of memory that `pipeline sql` may use")

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.dataroot import DataRoot
-from pipeline.errors import ContractInvalid
+from pipeline.dataroot import DataRoot, FactFile
+from pipeline.errors import ContractInvalid, DamagedFactFile
 from pipeline.stores.atomic import fsync_directory, make_directories, remove_leftovers, replace_file
 from schemas.arrow import KEYS, SORT, table_schema
 
 ROW_GROUP_ROWS = 16_384
+
+_DAMAGE = (None, errno.EIO, errno.EBADMSG, errno.EUCLEAN)
+"""What an OSError says of content that is lost: Arrow gives no number. Others are about rights, memory and handles."""
 
 
 class FactsStore:
@@ -26,9 +32,9 @@ class FactsStore:
     def merge(self, table: str, run_id: str, day: str, hour: str, producer: str, rows: pa.Table) -> None:
         """Add rows to an hour's file; a row with the same key is replaced, every other one stays `[row-4]`.
 
-        Raises ContractInvalid when the file that is there cannot be read.
+        Raises DamagedFactFile, ContractInvalid when the file that is there cannot be read.
         """
-        path = self._file(table, run_id, day, hour, producer)
+        path = self.root.fact_file_path(FactFile(table, run_id, day, hour, producer))
         held = read_file(path, table) if path.exists() else None
         if held is not None and held.num_rows:
             (key,) = KEYS[table]
@@ -38,7 +44,7 @@ class FactsStore:
 
     def replace(self, table: str, run_id: str, day: str, hour: str, producer: str, rows: pa.Table) -> None:
         """Replace an hour's file; without rows there is no file."""
-        path = self._file(table, run_id, day, hour, producer)
+        path = self.root.fact_file_path(FactFile(table, run_id, day, hour, producer))
         if rows.num_rows:
             self._write(path, table, rows)
         elif path.exists():
@@ -58,16 +64,12 @@ class FactsStore:
         self, table: str, run_id: str, day: str, producer: str, columns: Sequence[str] | None = None
     ) -> pa.Table:
         """Read a producer's rows of a (run, day), in the table's order. Raises ContractInvalid."""
-        hours = self.root.day_hours(table, run_id, day).values()
-        files = [path for folder in hours if (path := folder / _file_name(producer)).exists()]
+        files = self.root.fact_files_of_day(table, run_id, day, producer)
         parts = [read_file(path, table, columns) for path in files]
         if parts:
             return pa.concat_tables(parts)
         schema = table_schema(table)
         return pa.schema([schema.field(name) for name in columns or schema.names]).empty_table()
-
-    def _file(self, table: str, run_id: str, day: str, hour: str, producer: str) -> Path:
-        return self.root.partition(table, run_id, day, hour) / _file_name(producer)
 
     def _write(self, path: Path, table: str, rows: pa.Table) -> None:
         make_directories(path.parent)
@@ -77,21 +79,60 @@ class FactsStore:
 
 
 def read_file(path: Path, table: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read one fact file. Raises ContractInvalid when it is damaged or of another schema."""
+    """Read one fact file, every page checked against its checksum.
+
+    Raises DamagedFactFile when it holds something else than what was written, ContractInvalid when it cannot be read
+    for another reason.
+    """
+    with _reading(path):
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        rows = file.read(columns=list(columns) if columns else None)
+    schema = table_schema(table)
     try:
-        rows = pq.ParquetFile(path).read(columns=list(columns) if columns else None)
-        schema = table_schema(table)
         return rows.cast(pa.schema([schema.field(name) for name in rows.schema.names]))
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise ContractInvalid(
-            f"the fact file {path} cannot be read: {type(error).__name__}",
-            remedy="move derived/ away, then: pipeline run --until-done",
-        ) from error
+    except (pa.ArrowException, KeyError, ValueError) as error:
+        if _is_of_another_version(file):
+            raise _unreadable(path, "its columns are others than ours", "use the version that wrote it") from error
+        raise DamagedFactFile(path, type(error).__name__) from error
 
 
-def _file_name(producer: str) -> str:
-    return f"part-{producer}.parquet"
+def count_rows(path: Path) -> int:
+    """How many rows a fact file says it has. Raises as `read_file` does."""
+    with _reading(path):
+        return int(pq.read_metadata(path).num_rows)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pa.ArrowMemoryError) as error:
+        if isinstance(error, OSError) and error.errno in _DAMAGE:
+            raise DamagedFactFile(path, type(error).__name__) from error
+        raise _unreadable(path, type(error).__name__, "free memory, or give us the right to read it") from error
+    except (pa.ArrowException, KeyError, ValueError) as error:
+        raise DamagedFactFile(path, type(error).__name__) from error
+
+
+def _is_of_another_version(file: pq.ParquetFile) -> bool:
+    """Tell a sound file with other columns from damage: the schema is there twice, as Parquet's and as Arrow's own."""
+    try:
+        stored = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(file.metadata.metadata[b"ARROW:schema"])))
+        names = [file.schema.column(number).path.partition(".")[0] for number in range(len(file.schema))]
+        return bool(list(dict.fromkeys(names)) == stored.names and file.schema_arrow.equals(stored))
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
+        return False
+
+
+def _unreadable(path: Path, found: str, mend: str) -> ContractInvalid:
+    return ContractInvalid(
+        f"the fact file {path} cannot be read: {found}",
+        remedy=f"{mend}; or move it out of derived/facts, then: pipeline run --until-done (it makes that hour again)",
+    )
 
 
 def _write_parquet(rows: pa.Table, path: Path) -> None:
-    pq.write_table(rows, path, row_group_size=ROW_GROUP_ROWS, compression="zstd", use_dictionary=True, version="2.6")
+    pq.write_table(
+        rows, path, row_group_size=ROW_GROUP_ROWS, compression="zstd", use_dictionary=True, version="2.6",
+        write_page_checksum=True,
+    )  # fmt: skip

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.dataroot import DataRoot
-from pipeline.errors import ContractInvalid
-from pipeline.stores.facts import FactsStore, read_file
+from pipeline.errors import ContractInvalid, DamagedFactFile
+from pipeline.stores.facts import FactsStore, count_rows, read_file
 from schemas.arrow import table_schema
 
 DAY = "2026-03-01"
@@ -135,6 +135,59 @@ def test_a_damaged_file_is_named_and_not_written_over(damage: str, facts: FactsS
     for look in (lambda: read_file(path, "windows"), lambda: merge(facts, window(2)), lambda: names(facts)):
         with pytest.raises(ContractInvalid, match=r"part-p\.parquet cannot be read"):
             look()
+
+
+def test_every_bit_that_turns_over_is_seen_or_does_no_harm(facts: FactsStore) -> None:
+    merge(facts, *(window(number, f"title {number % 3}") for number in range(20)))
+    (path,) = facts.root.facts.rglob("*.parquet")
+    whole, rows = path.read_bytes(), read_file(path, "windows")
+    seen = 0
+    for at in range(0, len(whole), 5):
+        flipped = bytearray(whole)
+        flipped[at] ^= 1 << at % 8
+        path.write_bytes(flipped)
+        try:
+            assert read_file(path, "windows").equals(rows), at
+        except DamagedFactFile:
+            seen += 1
+    assert seen > len(whole) // 5 / 3
+
+
+@pytest.mark.parametrize("cut", [0, 1, 3, 4, 5, 100])
+def test_a_file_that_was_cut_is_damaged(cut: int, facts: FactsStore) -> None:
+    merge(facts, window(1))
+    (path,) = facts.root.facts.rglob("*.parquet")
+    path.write_bytes(path.read_bytes()[: -cut or None])
+    if not cut:
+        assert count_rows(path) == 1
+        return
+    for look in (lambda: read_file(path, "windows"), lambda: count_rows(path)):
+        with pytest.raises(DamagedFactFile) as error:
+            look()
+        assert error.value.path == path
+
+
+def test_a_sound_file_of_another_version_is_no_damage(facts: FactsStore) -> None:
+    merge(facts, window(1))
+    (path,) = facts.root.facts.rglob("*.parquet")
+    rows = pq.ParquetFile(path).read()
+    pq.write_table(rows.rename_columns([f"old_{name}" for name in rows.column_names]), path)
+    with pytest.raises(ContractInvalid, match="columns are others") as error:
+        read_file(path, "windows")
+    assert not isinstance(error.value, DamagedFactFile)
+
+
+def test_a_file_that_may_not_be_read_is_no_damage(facts: FactsStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    merge(facts, window(1))
+    (path,) = facts.root.facts.rglob("*.parquet")
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(pq, "ParquetFile", refused)
+    with pytest.raises(ContractInvalid, match="PermissionError") as error:
+        read_file(path, "windows")
+    assert not isinstance(error.value, DamagedFactFile)
 
 
 def test_large_files_have_row_groups_of_a_fixed_size(facts: FactsStore) -> None:
