@@ -15,9 +15,9 @@ from google.protobuf.message import Message
 from schemas import chronicle_pb2 as pb
 
 if sys.version_info >= (3, 14):
-    from compression import zstd
+    from compression import zstd as zstd
 else:
-    from backports import zstd
+    from backports import zstd as zstd
 
 SESSION = "5f0c2c9e-0001"
 RUN = f"session_{SESSION}"
