@@ -82,24 +82,50 @@ class EmbedClient:
         return _parse(body, len(texts)) or [_BAD_REPLY] * len(texts)
 
 
+class NotEmbedded(Exception):
+    """No embedding came, or none in time; says why in words for people."""
+
+
 def embed_question(
     root: DataRoot, text: str, timeout_s: float = 0.05, *, model_digest: str | None = None
 ) -> array[float] | None:
-    """Embed a question; None unless a server that runs already answers within `timeout_s`.
+    """Embed a question; None unless a server that runs already answers within `timeout_s`, see `embed_wordings`."""
+    try:
+        return embed_wordings(root, [text], timeout_s, model_digest=model_digest)[0]
+    except NotEmbedded:
+        return None
 
-    With `model_digest`, only that model's vector will do: vectors of two models say nothing about each other. Starts
-    no server and writes nothing `[answer-2]`.
+
+def embed_wordings(
+    root: DataRoot, texts: Sequence[str], timeout_s: float, *, model_digest: str | None = None
+) -> list[array[float]]:
+    """Embed wordings of a question, all of them within `timeout_s`, by a server that runs already.
+
+    With `model_digest`, only that model's vectors will do: vectors of two models say nothing about each other. Starts
+    no server and writes nothing `[answer-2]`. Raises NotEmbedded.
     """
     deadline = time.monotonic() + timeout_s
     try:
         server = RunFile.model_validate_json(root.worker_file("embed").read_bytes())
         if model_digest is not None and server.model.model_digest != model_digest:
-            return None
-        status, body = _post(_address(server.url), server.token, [text], timeout_s)
-    except (OSError, ValidationError, ContractInvalid, http.client.HTTPException):
-        return None
-    results = _parse(body, 1) if status == 200 and time.monotonic() <= deadline else None
-    return results[0].vector if results and isinstance(results[0], Embedding) else None
+            raise NotEmbedded("the embedding server has another model than the landscape")
+        status, body = _post(_address(server.url), server.token, list(texts), timeout_s)
+    except TimeoutError as error:
+        raise _late(timeout_s) from error
+    except (OSError, ValidationError, ContractInvalid) as error:
+        raise NotEmbedded("no embedding server runs") from error
+    except http.client.HTTPException as error:
+        raise NotEmbedded("the embedding server gave no answer that can be used") from error
+    if time.monotonic() > deadline:
+        raise _late(timeout_s)
+    vectors = [item.vector for item in _parse(body, len(texts)) or () if isinstance(item, Embedding)]
+    if status != 200 or len(vectors) != len(texts):
+        raise NotEmbedded("the embedding server gave no answer that can be used")
+    return vectors
+
+
+def _late(timeout_s: float) -> NotEmbedded:
+    return NotEmbedded(f"the embedding server did not answer within {timeout_s * 1000:.0f} ms")
 
 
 def _address(url: str) -> tuple[str, int]:

@@ -15,13 +15,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.dataroot import DataRoot
+from pipeline.indexing.spans import (
+    EMBEDDINGS,
+    Embedded,
+    current_embeddings,
+    heading_and_tracks,
+    read_embeddings,
+    read_spans,
+)
 from pipeline.stores.atomic import make_directories, remove_leftovers, replace_file
 from pipeline.stores.facts import read_file
+from pipeline.stores.indexed_spans import pack_tracks
 from pipeline.stores.text_index import INDEXES, SCHEMA, SCHEMA_VERSION, line_proof, track_key
 from pipeline.stores.text_tokens import tokens_of
 from schemas.fields import utc_microseconds
 
-TABLES = ("frames", "line_tracks", "records", "stage_outcomes", "url_visits", "windows")
+TABLES = ("frames", "line_tracks", "records", "spans", "stage_outcomes", "url_visits", "windows")
 _RECORD_COLUMNS = ["record_id", "sample_id", "model_id", "model_digest", "output_json"]
 _BATCH = 256
 _TEXTS_AT_ONCE = 10_000
@@ -112,6 +121,8 @@ class _Writer:
     frames: dict[str, int] = field(default_factory=dict)
     texts: dict[str, int] = field(default_factory=dict)
     tracks: int = 0
+    day_tracks: dict[str, tuple[int, str]] = field(default_factory=dict)
+    embeddings: dict[str, str] = field(default_factory=dict)
 
     def day(self, day: Day, tables: dict[str, list[Path]]) -> None:
         """Add one (run, day): frames first, since all else points at them."""
@@ -121,7 +132,9 @@ class _Writer:
         self._frames(day, tables.get("frames", ()), status)
         self._windows(tables.get("windows", ()))
         self._visits(tables.get("url_visits", ()))
-        self._lines(tables.get("line_tracks", ()), tables.get("records", ()))
+        records = tables.get("records", [])
+        self._lines(tables.get("line_tracks", ()), [path for path in records if path.name != EMBEDDINGS])
+        self._spans(tables.get("spans", ()), [path for path in records if path.name == EMBEDDINGS])
 
     def finish(self, evidence_rowid: int) -> Built:
         """Write what the index was built from, and the short lists that every question needs."""
@@ -142,7 +155,9 @@ class _Writer:
     def _outcomes(self, paths: Iterable[Path]) -> dict[str, str]:
         """What became of reading each frame, by its id; those that could not even be listed are noted apart."""
         status: dict[str, str] = {}
-        for row in self._rows(paths, "stage_outcomes", ["stage", "sample_id", "ts_utc", "status"]):
+        outcomes = list(self._rows(paths, "stage_outcomes", ["stage", "sample_id", "ts_utc", "status", "output_id"]))
+        self.embeddings = current_embeddings(outcomes)
+        for row in outcomes:
             if row["stage"] == "find_text_lines":
                 status[row["sample_id"]] = row["status"]
             elif row["stage"] == "list_frames" and row["status"] != "done":
@@ -199,12 +214,14 @@ class _Writer:
             wanted.add((track.first_record, track.first_line))
             wanted.add((track.last_record, track.last_line))
         numbers, ends = self._records(record_paths, wanted)
-        rows = []
+        rows: list[tuple[Any, ...]] = []
+        self.day_tracks.clear()
         for track in tracks:
             first = ends.get((track.first_record, track.first_line))
             last = ends.get((track.last_record, track.last_line))
             if first is None or last is None:
                 continue  # its records were replaced; the next run builds its day, and then this index, again
+            self.day_tracks[track.track_id] = (self.tracks + len(rows) + 1, track.text)  # the number it is about to get
             rows.append((
                 track_key(track.track_id), self._text(track.text), track.first_ts, track.last_ts, track.frame_count,
                 track.in_active, track.score, numbers[track.first_record], track.first_line, *first,
@@ -212,6 +229,23 @@ class _Writer:
             ))  # fmt: skip
         self.tracks += len(rows)
         self._many(f"INSERT INTO tracks VALUES (NULL{',?' * 21})", rows)  # noqa: S608 only question marks
+
+    def _spans(self, span_paths: Iterable[Path], record_paths: Iterable[Path]) -> None:
+        """Add the spans that an embedding of now belongs to."""
+        embedded: dict[str, Embedded] = {}
+        for path in record_paths:
+            embedded |= read_embeddings(path, self._source(path))
+        for path in span_paths:
+            file = self._source(path)
+            for span in read_spans(path):
+                record = embedded.get(self.embeddings.get(span["span_id"], ""))
+                parts = heading_and_tracks(span, self.day_tracks) if record else None
+                if record is None or parts is None:
+                    continue
+                self._insert("spans", (
+                    span["span_id"], span["first_seen_utc"], span["last_seen_utc"], self._text(parts[0]),
+                    pack_tracks(parts[1]), span["text_sha256"], file, *record,
+                ))  # fmt: skip
 
     def _records(
         self, paths: Iterable[Path], wanted: set[tuple[str, int]]

@@ -19,9 +19,11 @@ from pipeline.query.evidence import Evidence
 from pipeline.query.findings import Answering, Desk, Found, plural
 from pipeline.query.intents import Intent
 from pipeline.query.mentions import Mention
+from pipeline.query.near_spans import Meaning
 from pipeline.query.plan import Plan, make_plan
 from pipeline.query.programs import known_programs
 from pipeline.query.times import Stretch, TimeReader
+from pipeline.stores.landscape import REBUILD
 from pipeline.stores.text_index import REMEDY, Coverage, TextIndex
 from schemas.answer import Answer, AnswerClaim, AnswerCoverage, Citation, Dropped, Missing, Reason
 from schemas.fields import from_utc_microseconds, utc_text
@@ -60,11 +62,20 @@ class Asking:
     max_citations: int = MAX_CITATIONS
 
 
-def ask(root: DataRoot, question: str, asking: Asking) -> tuple[Answer, Plan | None]:
-    """Answer a question from what is already computed. Nothing is written, and no model is called `[answer-2]`.
+@dataclass(frozen=True)
+class Reading:
+    """How a question was read, and whether the search by meaning joined in."""
 
-    The plan is None where there is no index yet. Raises UsageError for a bad `since`, `until` or question,
-    ContractInvalid for evidence that cannot be read.
+    plan: Plan
+    meaning: str
+
+
+def ask(root: DataRoot, question: str, asking: Asking) -> tuple[Answer, Reading | None]:
+    """Answer a question from what is already computed.
+
+    Nothing is written, and no model is called but for an embedding of the question by a server that runs already
+    `[answer-2]`. The reading is None where there is no index yet. Raises UsageError for a bad `since`, `until` or
+    question, ContractInvalid for evidence that cannot be read.
     """
     started = time.perf_counter()
     if not question.strip():
@@ -84,23 +95,26 @@ def ask(root: DataRoot, question: str, asking: Asking) -> tuple[Answer, Plan | N
         chosen = next(
             (p.app for p in programs if asking.app and asking.app.casefold() in (p.app, p.name.casefold())), asking.app
         )
-        desk = Desk(index, evidence, asking.zone, programs, chosen)
+        meaning = Meaning(root, index)
+        desk = Desk(index, evidence, asking.zone, programs, meaning, chosen)
         found = ANSWERS[plan.intent](plan, desk)
-        checker = Checker(root, evidence)
+        checker = Checker(root, evidence, index)
         kept, refused = checker.sift(_limited(found.claims, asking.max_citations))
         waiting = evidence.frames_after(int(index.meta["evidence_rowid"]), plan.stretch.start_us, plan.stretch.end_us)
         coverage = index.coverage(plan.stretch.start_us, plan.stretch.end_us)
-        answer = _assemble(question, plan, found, kept, refused, coverage, waiting, checker.rewritten)
-    return answer.model_copy(update={"latency_ms_total": _elapsed_ms(started)}), plan
+        answer = _assemble(question, plan, found, kept, refused, coverage, waiting, checker.rewritten,
+                           meaning.damage)  # fmt: skip
+    return answer.model_copy(update={"latency_ms_total": _elapsed_ms(started)}), Reading(plan, meaning.note)
 
 
-def explain(plan: Plan) -> dict[str, Any]:
-    """A plan for people: how the question was read."""
+def explain(reading: Reading) -> dict[str, Any]:
+    """A reading for people: how the question was understood."""
+    plan = reading.plan
     return {
         "intent": plan.intent.value, "from": utc_text(plan.stretch.start), "to": utc_text(plan.stretch.end),
         "time_read_from": plan.stretch.words or None, "programs": list(plan.programs), "hosts": list(plan.hosts),
         "must_be_found": [*plan.phrases, *plan.terms], "ends": sorted(plan.ends), "top": plan.top,
-        "kind_of_value": plan.wants or None, "form": plan.sample or None,
+        "kind_of_value": plan.wants or None, "form": plan.sample or None, "meaning": reading.meaning,
     }  # fmt: skip
 
 
@@ -142,10 +156,12 @@ def _limited(claims: Sequence[Claim], most: int) -> list[Claim]:
 
 def _assemble(
     question: str, plan: Plan, found: Found, kept: Sequence[Claim], refused: Sequence[Refused], coverage: Coverage,
-    waiting: int, rewritten: set[str],
+    waiting: int, rewritten: set[str], damage: str,
 ) -> Answer:  # fmt: skip
     missing = _missing(found, coverage, waiting)
     unread = any(item.reason in ("not_processed", "failed") for item in missing)
+    if damage:  # after that: what is written on the screens could be searched all the same
+        missing.append(_lack("landscape", "failed", coverage, REBUILD))
     state = "ok" if kept else "not_available_yet" if unread and not refused else "no_evidence"
     texts = [claim.text for claim in kept]
     summary = "; ".join(texts[: found.headline]) if kept else _negative(found, plan, coverage, refused, unread)

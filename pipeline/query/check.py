@@ -16,10 +16,12 @@ from pipeline.dataroot import DataRoot
 from pipeline.errors import ContractInvalid, SampleError
 from pipeline.query.evidence import Evidence, shows, uia_nodes
 from pipeline.query.mentions import ADDRESS, OCR, Mention
+from pipeline.query.near_spans import NearSpan
+from pipeline.query.span_proof import told_otherwise, written_otherwise
 from pipeline.query.timeline import Seen
 from pipeline.stages.name_apps import name_app
 from pipeline.stores.evidence import load_blob
-from pipeline.stores.text_index import Box, line_proof
+from pipeline.stores.text_index import Box, TextIndex, line_proof
 from schemas.canonical import nfc
 from schemas.fields import parse_utc, utc_microseconds
 from schemas.record_types import WINDOW
@@ -29,12 +31,13 @@ Rule = Callable[[Sequence[Seen]], bool]
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement; what it cites; what else it was computed from; and how to compute it again."""
+    """A statement; what it cites; what else it was computed from; how to compute it again; where meaning found it."""
 
     text: str
     cited: tuple[Mention, ...]
     weighed: tuple[Mention, ...] = ()
     rule: Rule | None = None
+    found_by: NearSpan | None = None
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,9 @@ class _Unproven(Exception):
 class Checker:
     """Checks claims against the evidence, each blob and file once."""
 
-    def __init__(self, root: DataRoot, evidence: Evidence) -> None:
+    def __init__(self, root: DataRoot, evidence: Evidence, index: TextIndex) -> None:
         self._root = root
+        self._index = index
         self._evidence = evidence
         self._blobs: dict[str, str] = {}
         self._files: dict[str, bool] = {}
@@ -91,7 +95,17 @@ class Checker:
                 return Refused(mention.record_id, reason)
         if claim.rule is not None and not claim.rule(seen):
             return Refused(claim.cited[0].record_id, "computed again from what it cites, it comes out otherwise")
-        return None
+        return self._span_problem(claim.found_by) if claim.found_by is not None else None
+
+    def _span_problem(self, near: NearSpan) -> Refused | None:
+        """Why a span that a claim was found by cannot be relied on, if so."""
+        reason = told_otherwise(near, self._index)
+        for path, sha256, again in (
+            (near.span.path, near.span.sha256, "spans"), (near.span.record_path, near.span.record_sha256, "records"),
+        ):  # fmt: skip
+            if not reason and not self._file_unchanged(path, sha256):
+                reason = written_otherwise(self._root, near.span, again)
+        return Refused(near.span.span_id, reason) if reason else None
 
     def _resolve_once(self, mention: Mention) -> Seen | _Unproven:
         """Claims share what they were computed from: each place is looked at once."""

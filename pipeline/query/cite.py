@@ -54,7 +54,7 @@ def resolve(root: DataRoot, name: str, line: int | None) -> Place:
         mention = _mention(index, evidence, name)
         if mention is None:
             raise UsageError(f"nothing is known by the id {name!r}", remedy=_REMEDY)
-        _, refused = Checker(root, evidence).sift([Claim("", (mention,))])
+        _, refused = Checker(root, evidence, index).sift([Claim("", (mention,))])
         if refused:
             raise ContractInvalid(f"{name} does not check: {refused[0].reason}", remedy="pipeline doctor says more")
         line = mention.line if mention.source == OCR else None

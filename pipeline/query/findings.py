@@ -8,6 +8,7 @@ from datetime import UTC, datetime, tzinfo
 
 from pipeline.query.check import Claim
 from pipeline.query.evidence import Evidence
+from pipeline.query.near_spans import Meaning
 from pipeline.query.plan import Plan
 from pipeline.query.programs import Program, program_name
 from pipeline.stores.text_index import TextIndex
@@ -22,6 +23,7 @@ class Desk:
     evidence: Evidence
     zone: tzinfo
     programs: Sequence[Program]
+    meaning: Meaning
     program_filter: str | None = None
 
     def allows(self, app: str | None) -> bool:

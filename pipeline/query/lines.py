@@ -5,17 +5,17 @@ No line, no answer: a question whose words no line states is not answered with w
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from pipeline.query.check import Claim
+from pipeline.query.covering import allowed, holds, holds_all, may_label, says_value, tokens_for
 from pipeline.query.findings import Desk, Found
 from pipeline.query.layout import in_window, lines_on, row_of
+from pipeline.query.meant import Meant, meant_lines
 from pipeline.query.mentions import Mention, of_frame, of_track
 from pipeline.query.plan import Plan
-from pipeline.query.words import contains_term, covers, variants
-from pipeline.stores.text_index import FrameRow
-from pipeline.stores.text_tokens import match_all, match_any, whole_token
+from pipeline.stores.text_tokens import match_all, match_any
 
 NOTHING = "no line on screen states it"
 _PARTS = ("text_index",)
@@ -23,13 +23,8 @@ _MOST_TEXTS = 60
 _MOST_PLACES = 3
 _MOST_LINES = 3
 _LOOKED_AT = 60
-_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
-_TIME = re.compile(
-    rf"\d{{1,2}}:\d{{2}}|\d{{4}}-\d{{2}}-\d{{2}}|\d{{1,2}}[./]\d{{1,2}}[./]\d{{2,4}}"
-    rf"|\b{_MONTH}\w*\.? \d{{1,2}}\b|\b\d{{1,2}}\.? {_MONTH}",
-    re.IGNORECASE,
-)
-_DIGIT = re.compile(r"\d")
+_SURE_BY_WORDS, _SURE_BY_MEANING = 90, 70
+"""How sure a line in a near span is, in percent of what it is when it holds all words by itself."""
 
 
 def best_lines(plan: Plan, desk: Desk) -> Found:
@@ -37,40 +32,60 @@ def best_lines(plan: Plan, desk: Desk) -> Found:
     words = [*plan.phrases, *plan.terms]
     if not words:
         return Found(nothing="the question names nothing to look for", leans_on="line_tracks")
+    joined = desk.meaning.join(plan.question, plan.stretch.start_us, plan.stretch.end_us)
     rows = list(_single_lines(plan, desk, words)) or list(_rows(plan, desk, words))
-    ordered = sorted(rows, key=lambda row: row[0].ts, reverse="first" not in plan.ends) if plan.ends else rows
+    claims = _claims(plan, desk, [Meant(tuple(row)) for row in rows])
+    if joined and not claims:
+        claims = _claims(plan, desk, meant_lines(plan, desk, words))
+    return Found(claims, NOTHING, "line_tracks", 1, (*_PARTS, "landscape") if joined else _PARTS)
+
+
+def _claims(plan: Plan, desk: Desk, rows: Sequence[Meant]) -> list[Claim]:
+    """The first few rows that say different things, each as a claim."""
+    ordered = sorted(rows, key=lambda item: item.row[0].ts, reverse="first" not in plan.ends) if plan.ends else rows
     claims: list[Claim] = []
     said: set[str] = set()
-    for row in ordered:
-        text = _statement(row)
+    for meant in ordered:
+        text = _statement(meant.row)
         if text not in said and len(claims) < _MOST_LINES:
             said.add(text)
-            claims.append(Claim(f"{text} ({desk.when(row[0].ts)})", tuple(row)))
-    return Found(claims, NOTHING, "line_tracks", 1, _PARTS)
+            claims.append(_claim(meant, text, desk.when(meant.row[0].ts)))
+    return claims
+
+
+def _claim(meant: Meant, text: str, when: str) -> Claim:
+    if meant.near is None:
+        return Claim(f"{text} ({when})", meant.row)
+    percent = _SURE_BY_MEANING if meant.word else _SURE_BY_WORDS
+    row = tuple(replace(item, score=item.score * percent * meant.likeness // 1_000_000) for item in meant.row)
+    if not meant.word:
+        return Claim(f"{text} ({when})", row, found_by=meant.near)
+    how = f"“{meant.word}” read as “{meant.said_as}”"
+    return Claim(f"{text} ({when}; found by meaning: {how})", row, found_by=meant.near)
 
 
 def _single_lines(plan: Plan, desk: Desk, words: Sequence[str]) -> Iterator[list[Mention]]:
     """Lines that hold all words by themselves, the best first."""
     start, end = plan.stretch.start_us, plan.stretch.end_us
-    for number, text in desk.index.search(match_all([_tokens(word) for word in words]), _MOST_TEXTS):
-        if not _holds_all(text, words) or not _says_value(plan, text, words):
+    for number, text in desk.index.search(match_all([tokens_for(word) for word in words]), _MOST_TEXTS):
+        if not holds_all(text, words) or not says_value(plan, text, words):
             continue
         tracks = desk.index.tracks_with(number, start, end, 1)
         lines = (of_track(desk.index, track) for track in tracks)
-        yield from ([line] for line in lines if _allowed(plan, desk, line.frame))
+        yield from ([line] for line in lines if allowed(plan, desk, line.frame))
 
 
 def _rows(plan: Plan, desk: Desk, words: Sequence[str]) -> Iterator[list[Mention]]:
     """Rows of lines in one frame that hold the words, where names may stand in the window's title instead."""
     start, end = plan.stretch.start_us, plan.stretch.end_us
-    labels = [word for word in words if _may_label(word)]
+    labels = [word for word in words if may_label(word)]
     if not labels:
         return
     seen: set[tuple[str, ...]] = set()
     for number, text in desk.index.search(
-        match_any([token for word in labels for token in _tokens(word)]), _MOST_TEXTS
+        match_any([token for word in labels for token in tokens_for(word)]), _MOST_TEXTS
     ):
-        if not any(_holds(text, word) for word in labels):
+        if not any(holds(text, word) for word in labels):
             continue
         for line in _places(desk, number, start, end, words):
             row = _row(plan, desk, line, words)
@@ -84,25 +99,25 @@ def _places(desk: Desk, text_id: int, start: int, end: int, words: Sequence[str]
     """Where a line stands: first where the window's title says most of the words, then the latest."""
     tracks = desk.index.tracks_with(text_id, start, end, _LOOKED_AT)
     lines = [of_track(desk.index, track) for track in tracks]
-    lines.sort(key=lambda line: -sum(_holds(line.frame.title or "", word) for word in words))
+    lines.sort(key=lambda line: -sum(holds(line.frame.title or "", word) for word in words))
     return lines[:_MOST_PLACES]
 
 
 def _row(plan: Plan, desk: Desk, line: Mention, words: Sequence[str]) -> list[Mention]:
     """The row that a line stands in, with the title that covers the rest; empty when something is not covered."""
     frame = line.frame
-    if not _allowed(plan, desk, frame):
+    if not allowed(plan, desk, frame):
         return []
     lines = in_window(lines_on(desk, frame), frame)
     row = row_of(lines, line) if any(item.row_id == line.row_id for item in lines) else []
     joined = " ".join(item.text for item in row)
-    left = [word for word in words if not _holds(joined, word)]
+    left = [word for word in words if not holds(joined, word)]
     title = frame.title or ""
-    if not row or not _says_value(plan, joined, words) or not all(_holds(title, word) for word in left):
+    if not row or not says_value(plan, joined, words) or not all(holds(title, word) for word in left):
         return []
-    said = any(_may_label(word) and _holds(joined, word) for word in words)
+    said = any(may_label(word) and holds(joined, word) for word in words)
     more = [item for item in row if not any(item.text.casefold().strip(" :") == word.casefold() for word in words)]
-    if not said or not more or (left and any(_may_label(word) and " " not in word for word in left)):
+    if not said or not more or (left and any(may_label(word) and " " not in word for word in left)):
         return []
     return [*row, of_frame(frame)] if left else row
 
@@ -111,38 +126,3 @@ def _statement(row: Sequence[Mention]) -> str:
     lines = [item.text for item in row if item.source == "ocr"]
     title = next((f" — {item.text}" for item in row if item.source != "ocr"), "")
     return ": ".join([lines[0].rstrip(" :"), " ".join(lines[1:])]) + title if len(lines) > 1 else lines[0] + title
-
-
-def _allowed(plan: Plan, desk: Desk, frame: FrameRow) -> bool:
-    """Whether a frame passes the filters: the program, and the site that its active window showed."""
-    if not desk.allows(frame.app) or (plan.programs and frame.app not in plan.programs):
-        return False
-    visits = desk.index.visits_over(frame.ts, frame.ts + 1) if plan.hosts else []
-    return not plan.hosts or any(v.host in plan.hosts and v.hwnd == frame.hwnd for v in visits)
-
-
-def _says_value(plan: Plan, text: str, words: Iterable[str]) -> bool:
-    """Whether a text holds a value of the kind that is asked for, beside the words that were asked with."""
-    rest = text
-    for word in words:
-        rest = re.sub(re.escape(word), " ", rest, flags=re.IGNORECASE)
-    if plan.wants == "time":
-        return _TIME.search(rest) is not None
-    return plan.wants != "number" or _DIGIT.search(rest) is not None
-
-
-def _holds_all(text: str, words: Iterable[str]) -> bool:
-    return all(_holds(text, word) for word in words)
-
-
-def _holds(text: str, word: str) -> bool:
-    return contains_term(text, word) or (" " not in word and covers(text, word))
-
-
-def _may_label(word: str) -> bool:
-    """A plain word or a phrase can be a label; an identifier or a name with digits stands for a thing."""
-    return not any(sign.isdigit() for sign in word)
-
-
-def _tokens(word: str) -> list[str]:
-    return variants(word) if " " not in word else [whole_token(word), *(whole_token(part) for part in word.split())]

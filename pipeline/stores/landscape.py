@@ -10,8 +10,10 @@ readers never wait and never see half of it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +38,7 @@ PARAMETERS: dict[str, str] = {
 }  # fmt: skip
 VECTORS, FIRST, LAST, LINE_ENDS, SPANS = "vectors.npy", "first_us.npy", "last_us.npy", "line_ends.npy", "spans.jsonl"
 
+UNSEEN = -(2**31) + 1
 _SCALE = 10_000
 
 
@@ -79,29 +82,51 @@ class Landscape:
 
         An exact scan; equal ones in the order of their ids. Raises ValueError for a vector of another size.
         """
+        return top(self.scores(vector, since_us, until_us), k)
+
+    def scores(
+        self, vector: Sequence[float], since_us: int | None = None, until_us: int | None = None
+    ) -> npt.NDArray[np.int32]:
+        """How like a vector each row is, in 1/10,000; UNSEEN for one that was not seen in [since, until).
+
+        Raises ValueError for a vector of another size.
+        """
         import numpy as np
 
         given = np.asarray(vector, dtype=np.float32)
         if given.shape != (self.manifest.pinned.dimensions,):
             raise ValueError(f"a vector of {given.size} values; the landscape has {self.manifest.pinned.dimensions}")
-        rows = np.flatnonzero(self._seen(since_us, until_us))
-        scores = np.rint(self.vectors @ given * _SCALE).astype(np.int32)[rows]
-        if 0 < k < rows.size:
-            likely = scores >= np.partition(scores, rows.size - k)[rows.size - k]
-            rows, scores = rows[likely], scores[likely]
-        order = np.lexsort((rows, -scores))[: max(k, 0)]
-        return [(int(rows[index]), int(scores[index])) for index in order]
+        with np.errstate(all="ignore"):  # what is no number, since it was damaged, is like nothing
+            products = np.nan_to_num(self.vectors @ given, nan=-1, posinf=-1, neginf=-1).clip(-1, 1)
+        scores: npt.NDArray[np.int32] = np.rint(products * _SCALE).astype(np.int32)
+        scores[~self._seen(since_us, until_us)] = UNSEEN
+        return scores
+
+    def vector_sha256(self, row: int) -> str:
+        """What a row's vector hashes to: its little-endian float32 bytes."""
+        return hashlib.sha256(self.vectors[row].astype("<f4").tobytes()).hexdigest()
 
     def span(self, row: int) -> dict[str, Any]:
-        """What is known about the span of a row: ids, times, app, title, domain, hashes."""
-        start = int(self.line_ends[row - 1]) if row else 0
-        with (self.folder / SPANS).open("rb") as stream:
-            stream.seek(start)
-            found: dict[str, Any] = orjson.loads(stream.read(int(self.line_ends[row]) - start))
+        """What is known about the span of a row: ids, times, app, title, domain, hashes. Raises ContractInvalid."""
+        start, end = int(self.line_ends[row - 1]) if row else 0, int(self.line_ends[row])
+        try:
+            if not 0 <= start < end <= len(self._lines):
+                raise ValueError("a line of no length")
+            found = orjson.loads(self._lines[start:end].tobytes())
+            if not isinstance(found, dict) or not isinstance(found.get("span_id"), str):
+                raise ValueError("no span")
+        except (OSError, ValueError) as error:
+            raise damaged(f"what {SPANS} says of row {row} cannot be read") from error
         return found
 
+    @cached_property
+    def _lines(self) -> npt.NDArray[np.uint8]:
+        import numpy as np
+
+        return np.memmap(self.folder / SPANS, dtype=np.uint8, mode="r")
+
     def row(self, span_id: str) -> int | None:
-        """The row of a span; None when it is not in the landscape."""
+        """The row of a span; None when it is not in the landscape. Raises ContractInvalid."""
         low, high = 0, self.manifest.pinned.spans
         while low < high:
             middle = (low + high) // 2
@@ -120,6 +145,19 @@ class Landscape:
         if until_us is not None:
             seen &= self.first_us < until_us
         return seen
+
+
+def top(scores: npt.NDArray[np.int32], k: int) -> list[tuple[int, int]]:
+    """The k rows with the highest scores, see `Landscape.scores`: (row, score); equal ones in the order of rows."""
+    import numpy as np
+
+    rows = np.flatnonzero(scores != UNSEEN)
+    seen = scores[rows]
+    if 0 < k < rows.size:
+        likely = seen >= np.partition(seen, rows.size - k)[rows.size - k]
+        rows, seen = rows[likely], seen[likely]
+    order = np.lexsort((rows, -seen))[: max(k, 0)]
+    return [(int(rows[index]), int(seen[index])) for index in order]
 
 
 def search(
@@ -151,7 +189,7 @@ def open_landscape(root: DataRoot) -> Landscape | None:
         except FileNotFoundError as error:
             if last_try:  # the first time a build may just have replaced it
                 raise damaged(f"{error.filename} is not there") from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise damaged(f"its matrix cannot be read: {error}") from error
     raise AssertionError("unreachable")
 
@@ -187,8 +225,9 @@ def _open(manifest: Manifest, folder: Path) -> Landscape:
     count, dimensions = manifest.pinned.spans, manifest.pinned.dimensions
     if landscape.vectors.shape != (count, dimensions) or landscape.vectors.dtype != np.float32:
         raise ValueError(f"a matrix of {landscape.vectors.shape} values instead of {(count, dimensions)}")
-    if any(len(numbers) != count for numbers in (landscape.first_us, landscape.last_us, landscape.line_ends)):
-        raise ValueError("columns of other lengths")
+    for numbers in (landscape.first_us, landscape.last_us, landscape.line_ends):
+        if numbers.shape != (count,) or numbers.dtype != np.int64:
+            raise ValueError("columns of another length or kind")
     if (int(landscape.line_ends[-1]) if count else 0) != (folder / SPANS).stat().st_size:
         raise ValueError("lines of another length")
     return landscape

@@ -15,10 +15,12 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from pipeline.errors import NotAvailableYet
+from pipeline.stores.text_tokens import match_any
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 DAY_US = 86_400_000_000
 _SHORT_DAYS = 8
+_WIDEST = 5_000
 REMEDY = "pipeline run --until-done"
 
 SCHEMA = """
@@ -53,6 +55,9 @@ CREATE TABLE tracks(id INTEGER PRIMARY KEY, key BLOB NOT NULL, text INTEGER NOT 
     fl INTEGER NOT NULL, ft INTEGER NOT NULL, fr INTEGER NOT NULL, fb INTEGER NOT NULL, first_proof BLOB NOT NULL,
     last_record INTEGER NOT NULL, last_line INTEGER NOT NULL,
     ll INTEGER NOT NULL, lt INTEGER NOT NULL, lr INTEGER NOT NULL, lb INTEGER NOT NULL, last_proof BLOB NOT NULL);
+CREATE TABLE spans(id INTEGER PRIMARY KEY, span_id TEXT NOT NULL, first_ts INTEGER NOT NULL, last_ts INTEGER NOT NULL,
+    heading INTEGER, tracks BLOB NOT NULL, text_sha256 TEXT NOT NULL, file INTEGER NOT NULL,
+    record_id TEXT NOT NULL, record_file INTEGER NOT NULL, vector_sha256 TEXT NOT NULL);
 """
 INDEXES = """
 CREATE UNIQUE INDEX frames_by_id ON frames(frame_id);
@@ -68,6 +73,8 @@ CREATE INDEX records_by_id ON records(record_id);
 CREATE INDEX tracks_by_text ON tracks(text, first_ts, last_ts);
 CREATE INDEX tracks_by_time ON tracks(first_ts, last_ts);
 CREATE INDEX tracks_by_key ON tracks(key);
+CREATE UNIQUE INDEX spans_by_id ON spans(span_id);
+CREATE INDEX spans_by_time ON spans(first_ts);
 """
 
 Box = tuple[int, int, int, int]
@@ -281,6 +288,18 @@ class TextIndex:
         )
         return list(self._all(query, (expression, limit)))
 
+    def search_rare(self, groups: Iterable[list[str]], limit: int) -> list[tuple[int, str]]:
+        """Texts that hold a token of any group, best first; a group that most texts hold a token of tells nothing.
+
+        So the work is bounded: ranking takes a look at every match.
+        """
+        count = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)"
+        rare = [
+            token for group in groups for token in group
+            if 0 < next(self._all(count, (match_any(group), _WIDEST)))[0] < _WIDEST
+        ]  # fmt: skip
+        return self.search(match_any(rare), limit) if rare else []
+
     def texts_like(self, pattern: str, start: int, end: int) -> Iterator[tuple[int, str]]:
         """Texts that fit a GLOB pattern and are seen in [start, end), in the order of the index.
 
@@ -413,6 +432,11 @@ class TextIndex:
             "WHERE k.text = ? AND k.last_ts >= ? AND k.first_ts < ? ORDER BY k.first_ts DESC, k.id LIMIT ?"
         )
         return [TrackRow._make(row) for row in self._all(query, (text_id, start, end, limit))]
+
+    def tracks_numbered(self, numbers: Iterable[int]) -> list[TrackRow]:
+        """Tracks by their numbers in the index, in that order; unknown ones are missing."""
+        query = _TRACK + "JOIN json_each(?) j ON k.id = j.value ORDER BY j.key"
+        return [TrackRow._make(row) for row in self._all(query, (json.dumps(list(numbers)),))]
 
     def tracks_on(self, frame: FrameRow) -> list[TrackRow]:
         """Tracks that begin in, end in or last over a frame. They end at midnight UTC: only its day is looked at."""

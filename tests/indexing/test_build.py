@@ -70,7 +70,7 @@ def test_what_it_was_built_from_is_told_by_content(own_desk: DataRoot, tmp_path:
     assert facts_state(copy) != facts_state(own_desk)  # other times
     assert build_text_index(copy, 7, _go_on) == first
     with TextIndex(copy.text_index) as index:
-        assert index.meta == {"schema_version": "1", "source_digest": first.source_digest, "evidence_rowid": "7"}
+        assert index.meta == {"schema_version": "2", "source_digest": first.source_digest, "evidence_rowid": "7"}
 
 
 def test_a_build_that_is_stopped_leaves_the_index_that_was_there(own_desk: DataRoot) -> None:
