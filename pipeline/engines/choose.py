@@ -34,8 +34,8 @@ def choose_engine(
 ) -> Choice:
     """Choose and make the engine. Nothing is started yet.
 
-    Raises Unavailable when Ray is wanted and not installed, ContractInvalid for an address that is not on loopback,
-    UsageError for an address beside `local`.
+    Raises Unavailable when Ray is wanted and not installed, ContractInvalid for an address that is not on loopback or a
+    token that others may read, UsageError for an address beside `local`.
     """
     if wanted == "local" and address:
         raise UsageError("--ray-address is of no use with --engine local")
@@ -43,10 +43,12 @@ def choose_engine(
     if name == "local":
         return Choice(LocalEngine(root), why)
     from pipeline.engines.ray import RayEngine
-    from pipeline.engines.ray_session import require_installed, require_loopback_address
+    from pipeline.engines.ray_environment import require_installed
+    from pipeline.engines.ray_session import require_loopback_address, require_private_token
 
     if address:
         require_loopback_address(address)
+        require_private_token()
     require_installed()
     return Choice(RayEngine(root, settings, terms, cpus, address), why)
 

@@ -18,6 +18,9 @@ class LocalEngine:
     def __init__(self, root: DataRoot) -> None:
         self._root = root
 
+    def prepare(self) -> None:
+        """There is nothing to prepare."""
+
     def run(
         self, stage: Stage, shards: Iterable[Shard], model: TextModel | None, code_version: str
     ) -> Iterator[ShardResult]:

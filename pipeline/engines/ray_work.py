@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from pipeline.dag import Stage
 from pipeline.dataroot import DataRoot
-from pipeline.engines.served import text_model
+from pipeline.engines.rare_collections import collect_rarely
+from pipeline.engines.served import import_client, text_model
 from pipeline.engines.shards import Shard, ShardResult, TextModel, nothing_done, work_shard
 from pipeline.errors import PipelineError
 from pipeline.gate import Gate, GateTerms
@@ -85,6 +86,8 @@ def work_descriptors(descriptors: pa.Table, job: Job) -> pa.Table:
     An error of ours comes back as data, so that Ray neither repeats the shard nor hides what it was.
     """
     global _worker
+    if _worker is None:
+        collect_rarely()
     if _worker is None or _worker.job.job_id != job.job_id:
         _worker = _Worker(job)
     rows = []
@@ -95,6 +98,12 @@ def work_descriptors(descriptors: pa.Table, job: Job) -> pa.Table:
         except PipelineError as error:
             rows.append({**_pack(index, nothing_done(job.stage, shard)), "error": pickle.dumps(error)})
     return pa.Table.from_pylist(rows, schema=RESULT)
+
+
+def get_ready(descriptors: pa.Table) -> pa.Table:
+    """Do nothing; whoever calls this has imported what work needs, once the HTTP library is there too."""
+    import_client()
+    return descriptors
 
 
 def describe(index: int, shard: Shard) -> dict[str, object]:

@@ -12,6 +12,11 @@ from pipeline.stores.evidence import load_blob
 from schemas.serving import FrameRef, RunFile
 
 
+def import_client() -> None:
+    """Import what requests need, before the first one; a command that only looks never does."""
+    import pipeline.clients.text_calls  # noqa: F401
+
+
 def text_model(
     root: DataRoot, settings: Settings, server: RunFile, may_send: Callable[[], bool], concurrency: int
 ) -> TextModel:

@@ -55,10 +55,13 @@ class Engine(Protocol):
     """Runs a sample stage over shards and yields their results in any order; writes nothing.
 
     It takes shards as it needs them, and yields one result for each that it took, whole or not, so that what is
-    finished is kept. `close` ends what it started; it can be used again afterwards.
+    finished is kept. `prepare` says that a model stage is to come, so that it can get ready beside other work. `close`
+    ends what it started; it can be used again afterwards.
     """
 
     name: str
+
+    def prepare(self) -> None: ...
 
     def run(
         self, stage: Stage, shards: Iterable[Shard], model: TextModel | None, code_version: str

@@ -39,6 +39,7 @@ _SPAWN_S = 2.0
 _STOP_GRACE_S = 5.0
 _SAME_START_S = 2.0
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy")
+_NOT_THEIRS = (*_PROXIES, "ray_auth_token")
 _QUIET = {
     "DO_NOT_TRACK": "1",
     "HF_HUB_OFFLINE": "1",
@@ -213,7 +214,7 @@ def _spawn(root: DataRoot, kind: str, command: Sequence[str], log_file: Path) ->
 
 
 def _environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name.lower() not in _PROXIES}
+    kept = {name: value for name, value in os.environ.items() if name.lower() not in _NOT_THEIRS}
     return kept | _QUIET
 
 

@@ -14,7 +14,8 @@ from screen_memory import Memory
 from pipeline.cli.main import run
 from pipeline.dataroot import DataRoot
 from pipeline.engines.choose import Choice, EngineName, choose_engine, cpu_budget
-from pipeline.engines.ray_session import import_ray, require_loopback_address, require_private_token
+from pipeline.engines.ray_environment import import_ray
+from pipeline.engines.ray_session import require_loopback_address, require_private_token
 from pipeline.errors import ContractInvalid, NotInstalled, UsageError
 from pipeline.gate import GateTerms
 from pipeline.settings import Settings

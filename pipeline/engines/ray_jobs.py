@@ -1,0 +1,63 @@
+"""The Ray Data jobs: a wave of shards, and one that does nothing but bring the workers up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.engines.ray_environment import LOCAL, import_ray
+from pipeline.engines.ray_work import Job, describe, get_ready, work_descriptors
+from pipeline.engines.shards import Shard
+from pipeline.errors import Unavailable
+
+CPUS_OF_A_WORKER = 0.25
+"""A fraction, so that workers and Ray's own tasks never wait for one another; mostly they wait for models anyway."""
+
+
+def warm_up(workers: int) -> None:
+    """Have worker processes started and everything imported: the first shard would wait seconds for it."""
+    for _ in _tables([{"index": number} for number in range(workers)], get_ready, workers):
+        pass
+
+
+def collect(job: Job, wave: list[Shard], workers: int, tables: SimpleQueue[pa.Table | Exception]) -> None:
+    """Run a wave of shards; puts each table as it comes, and at the end what went wrong.
+
+    For a thread of its own, so that the driver can look at the gate meanwhile.
+    """
+    try:
+        descriptors = [describe(index, shard) for index, shard in enumerate(wave)]
+        for table in _tables(descriptors, work_descriptors, workers, job=job):
+            tables.put(table)
+        tables.put(LookupError("Ray ended without a result for every shard"))
+    except Exception as error:  # noqa: BLE001 raised again in the driver's own thread
+        tables.put(error)
+
+
+def _tables(descriptors: list[dict[str, object]], work: Callable[..., pa.Table], workers: int, **given: Any) -> Any:
+    ray = import_ray()
+    settings = ray.data.DataContext.get_current()
+    settings.enable_progress_bars = False
+    settings.print_on_execution_start = False
+    dataset = ray.data.from_items(descriptors, override_num_blocks=len(descriptors)).map_batches(
+        work,
+        fn_kwargs=given,
+        batch_size=None,
+        batch_format="pyarrow",
+        num_cpus=CPUS_OF_A_WORKER,
+        compute=ray.data.TaskPoolStrategy(size=min(workers, len(descriptors))),
+    )
+    return dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1)
+
+
+def explain(error: Exception) -> Exception:
+    """A worker or a node that Ray lost is no bug of ours; what a worker raised is."""
+    ray = import_ray()
+    lost = (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.ObjectLostError,
+            ray.exceptions.OutOfMemoryError, ray.exceptions.RaySystemError, LookupError)  # fmt: skip
+    if isinstance(error, lost):
+        return Unavailable(f"Ray lost its processes: {type(error).__name__}", remedy=LOCAL)
+    return error
