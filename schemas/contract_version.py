@@ -3,4 +3,4 @@
 from __future__ import annotations
 
 CONTRACT_VERSION = "1.0"
-SCHEMA_HASH = "7e51188377ddd37d906cd0bc8cc9f69c03b9ebeae8a40bb4f010e264071ef42f"
+SCHEMA_HASH = "51f94c8d682ff5c51c60448d96a90016577a015374d4c8c5b72db0c1dd707bfd"

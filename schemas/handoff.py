@@ -65,6 +65,8 @@ class HandoffCompleted(SystemRecord):
     handoff_root: str
     stat_manifest_sha256: Sha256
     """Over paths, sizes, times and inodes: while it holds, a rerun need not read the files again."""
+    kept_files_sha256: Sha256 | None = None
+    """Over path, size and sha256 of the files below `handoffs/<handoff_id>/`; None where it was not noted."""
 
 
 class Stage1Complete(SystemRecord):

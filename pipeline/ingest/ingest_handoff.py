@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.dataroot import DataRoot
+from pipeline.dataroot import DataRoot, handoff_key
 from pipeline.errors import Busy, ContractInvalid
 from pipeline.ingest.check_handoff import Kept, Plan, check_handoff
 from pipeline.ingest.chronicle import is_session, take_session
@@ -25,6 +25,8 @@ from pipeline.ingest.completion import (
 )
 from pipeline.ingest.foreign_rows import ForeignDatabase
 from pipeline.ingest.handoff_directory import HandoffDirectory, Look, StillBeingWritten, path_text
+from pipeline.ingest.handshake import shake_hands_with_producer
+from pipeline.ingest.manifest import kept_files_digest
 from pipeline.ingest.place_files import STAGING, FilePlacer, Mode, kept_as
 from pipeline.ingest.result import HandoffResult, State
 from pipeline.ingest.settle import Clock, FirstLook, settled_look
@@ -87,6 +89,7 @@ class _HandoffIngest:
         if self._is_recognised():
             return
         look = settled_look(self._directory, first, self._ingest.settle_s, self._ingest.clock)
+        warning = shake_hands_with_producer(self._directory, look)
         scratch = self._ingest.root.scratch
         scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f"{STAGING}-", dir=scratch) as private:
@@ -97,6 +100,8 @@ class _HandoffIngest:
                     self._directory, look, snapshot, foreign, Kept(self._ingest.root, self._ingest.store)
                 )
                 self._report_plan(plan)
+                if warning:
+                    self._result.warn(warning)
                 self._reject_unless_whole(plan)
                 self._require_unchanged(look)
                 completed = self._keep(look, foreign, plan)
@@ -181,8 +186,18 @@ class _HandoffIngest:
             "ended_utc": ended,
             "errors": plan.incomplete.lines,
             "handoff_manifest_sha256": plan.manifest_sha256,
+            "kept_files_sha256": kept_files_digest(self._kept_files(plan)),
             "handoff_root": self._handoff_root_text(),
             "stat_manifest_sha256": look.stat_sha256,
+        }
+
+    def _kept_files(self, plan: Plan) -> dict[str, tuple[int, str]]:
+        """What the handoff's own folder in the DataRoot holds of it, by path in there."""
+        folder = handoff_key(plan.handoff_id, "")
+        return {
+            placement.target.removeprefix(folder): (placement.source.size, placement.sha256)
+            for placement in plan.placements
+            if placement.target.startswith(folder)
         }
 
     def _journal_completed(self, completed: HandoffCompleted, may_be_there: bool) -> None:

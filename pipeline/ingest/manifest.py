@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from pipeline.ingest.handoff_directory import path_text
 from pipeline.stores.metadata import MetadataRow
-from schemas.canonical import canonical_json, sha256_hex
+from schemas.canonical import canonical_json, canonical_sha256, sha256_hex
 
 _LONGEST_NAME = 200
 
@@ -38,6 +38,11 @@ class ManifestDigest:
         whole = self._digest.copy()
         whole.update(b"]}")
         return whole.hexdigest()
+
+
+def kept_files_digest(files: Mapping[str, tuple[int, str]]) -> str:
+    """Hash the canonical JSON `[[path, size, sha256]…]`, by path, of the files that a handoff's folder keeps."""
+    return canonical_sha256(sorted([path_text(path), size, digest] for path, (size, digest) in files.items()))
 
 
 def handoff_id(path: Path, manifest_sha256: str) -> str:

@@ -179,6 +179,7 @@ def test_the_payload_hash_of_a_payload_with_a_float_is_unverifiable(tmp_path: Pa
 def test_an_unknown_record_type_is_carried_untouched(tmp_path: Path) -> None:
     handoff = Handoff(tmp_path / "h")
     record = handoff.record("evidence.brain.wave", "0", hertz=40)
+    handoff.file("contract.json", b'{"contract_version": "1.0"}')
     result = ingest_one(tmp_path / "root", handoff.path)
     assert (result.warning_count, result.incomplete) == (0, 0)
     assert json.loads(rows(tmp_path / "root")[record][0])["hertz"] == 40
