@@ -25,15 +25,20 @@ def build(
 ) -> None:
     """Build the landscape anew from the facts and publish it; equal facts give an equal manifest hash.
 
+    `pipeline run` does so by itself when spans or their embeddings have changed.
     Exits with 7 when no span has an embedding yet, with 5 when LanceDB is not installed.
     """
-    from pipeline.stores.landscape_build import build_landscape
+    from pipeline.indexing.landscape import renew_landscape
+    from pipeline.runs.commit import project_outcomes
+    from pipeline.stores.catalog import Catalog
+    from pipeline.stores.facts import FactsStore
     from pipeline.stores.lock import hold_lock
 
     session = open_session(context, data_root, as_json, overrides)
     root = session.root.require_writable()
-    with hold_lock(root.run_lock, "run"):
-        manifest = build_landscape(root)
+    with hold_lock(root.run_lock, "run"), Catalog(root) as catalog:
+        project_outcomes(catalog, FactsStore(root))  # what a killed run had not shown yet
+        manifest = renew_landscape(root, catalog, anew=True)
     pinned = manifest.pinned
     result = {"manifest_sha256": manifest.manifest_sha256, **pinned.model_dump(by_alias=True)}
 

@@ -96,11 +96,15 @@ def run(
 
 
 def _as_json(report: RunReport) -> dict[str, Any]:
+    from pipeline.runs.keep_indexes import LANDSCAPE, TEXT_INDEX
+
     return {
         "run_id": report.run_id,
         "engine": report.engine,
         "samples": {stage: dict(counts) for stage, counts in report.samples.items()},
         "days": dict(report.days),
+        "renewed": {name: report.renewed.get(name) for name in (TEXT_INDEX, LANDSCAPE)},
+        "healed": report.healed,
         "elapsed_s": round(report.elapsed_s, 3),
     }
 
@@ -110,4 +114,8 @@ def _show(report: RunReport, console: Console) -> None:
         console.print(f"{stage:<16} {', '.join(f'{number} {status}' for status, number in sorted(counts.items()))}")
     for stage, days in report.days.items():
         console.print(f"{stage:<16} {days} day{'s' if days != 1 else ''} built")
+    for name, moment in report.renewed.items():
+        console.print(f"{name:<16} renewed {moment}")
+    for name in report.healed:
+        console.print(f"{'healed':<16} {name}")
     console.print(f"{report.elapsed_s:.1f} s; look around with: pipeline sql, pipeline status")

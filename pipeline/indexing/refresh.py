@@ -5,10 +5,12 @@ from __future__ import annotations
 from pipeline.dataroot import DataRoot
 from pipeline.errors import NotAvailableYet
 from pipeline.indexing.build import KeepGoing, build_text_index, fact_files, facts_state
+from pipeline.indexing.published import Published, published_at_us
 from pipeline.stores.catalog import Catalog
 from pipeline.stores.text_index import TextIndex
+from schemas.evidence import FRAME
 
-_MARK = "text_index"
+_MARK, _LISTED_MARK = "text_index", "listed_rowid"
 
 
 def refresh_text_index(root: DataRoot, catalog: Catalog, keep_going: KeepGoing) -> bool:
@@ -16,15 +18,41 @@ def refresh_text_index(root: DataRoot, catalog: Catalog, keep_going: KeepGoing) 
 
     For the holder of the run lock, when `stage_outcomes` is up to the catalog. Raises what `keep_going` raises.
     """
-    if not fact_files(root):
-        return False
     state = facts_state(root)
-    if catalog.mark(_MARK) == f"{state} {_digest(root)}":
+    if _is_up_to_date(root, catalog, state):
         return False
-    built = build_text_index(root, int(catalog.mark("evidence_rowid") or 0), keep_going)
+    keep_going()
+    built = build_text_index(root, _listed_rowid(catalog), keep_going)
     with catalog.transaction():
         catalog.set_mark(_MARK, f"{state} {built.source_digest}")
     return True
+
+
+def text_index_published(root: DataRoot, catalog: Catalog) -> Published:
+    """Look at the index that is there, and whether it is what the facts of now give. Reads only."""
+    built_us = published_at_us(root.text_index) if _digest(root) else None
+    return Published(built_us, _is_up_to_date(root, catalog, facts_state(root)))
+
+
+def _is_up_to_date(root: DataRoot, catalog: Catalog, state: str) -> bool:
+    return catalog.mark(_MARK) == f"{state} {_digest(root)}" or not fact_files(root)
+
+
+def _listed_rowid(catalog: Catalog) -> int:
+    """Up to which row of the evidence all frames are listed in the facts: questions count those after it as waiting.
+
+    A run that was stopped while it listed frames has looked further than that.
+    """
+    query = (
+        "SELECT 1 FROM samples s LEFT JOIN outcomes o ON o.stage = 'list_frames' AND o.sample_id = s.sample_id"
+        " WHERE s.record_type = ? AND o.sample_id IS NULL LIMIT 1"
+    )
+    looked_at = catalog.mark("evidence_rowid") or "0"
+    if catalog.connection.execute(query, (FRAME,)).fetchone() is None:
+        with catalog.transaction():
+            catalog.set_mark(_LISTED_MARK, looked_at)
+        return int(looked_at)
+    return int(catalog.mark(_LISTED_MARK) or 0)
 
 
 def _digest(root: DataRoot) -> str:

@@ -1,4 +1,8 @@
-"""The run manifest: what a run was made of, when it began, how it ended. `derived/manifests/run-<ULID>.json`."""
+"""The run manifest: what a run was made of, when it began, how it ended. `derived/manifests/run-<ULID>.json`.
+
+There is one for each run that did something or failed, and it is kept for good: nothing else says what made the rows.
+A run that found nothing to do, or the user at the keyboard, leaves none; the catalog says when it was.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +23,18 @@ from pipeline.dataroot import DataRoot
 from pipeline.errors import Blocked, NothingToDo, PipelineError
 from pipeline.settings import Settings
 from pipeline.stores.atomic import make_directories, replace_bytes
+from pipeline.stores.catalog import Catalog
 from schemas.canonical import canonical_sha256
 from schemas.fields import utc_text
 
+_ATTEMPT_MARK = "last_attempt"
 _REQUIREMENT_NAME = re.compile(r"^[A-Za-z0-9._-]+")
 
 RUNNING, COMPLETED, BLOCKED, FAILED, CRASHED = "running", "completed", "blocked", "failed", "crashed"
 
 
 class RunManifest:
-    """Written when a run starts and again when it ends: a context manager around it, for the holder of the run lock."""
+    """Written when a run begins to work and again when it ends: a context manager around it, for the lock's holder."""
 
     def __init__(self, root: DataRoot, settings: Settings, options: dict[str, Any]) -> None:
         from ulid import ULID
@@ -52,8 +58,14 @@ class RunManifest:
             "stages": {},
         }
         self.content["packages_sha256"] = canonical_sha256(self.content["packages"])
-        make_directories(root.manifests)
-        self._write()
+        self._begun = False
+
+    def begin(self) -> None:
+        """Write the manifest, once: there is something to do."""
+        if not self._begun:
+            self._begun = True
+            make_directories(self._path.parent)
+            self._write()
 
     def __enter__(self) -> RunManifest:
         return self
@@ -75,9 +87,12 @@ class RunManifest:
             entry["counts"][status] = entry["counts"].get(status, 0) + number
 
     def end(self, state: str, reason: str = "") -> None:
-        """Write how the run ended."""
+        """Note how the run ended, and write it if there is anything to tell."""
         self.content.update(state=state, reason=reason, ended_utc=utc_text(datetime.now(UTC)))
-        self._write()
+        if state == FAILED:
+            self.begin()
+        if self._begun:
+            self._write()
 
     def _write(self) -> None:
         replace_bytes(self._path, orjson.dumps(self.content, option=orjson.OPT_INDENT_2))
@@ -93,6 +108,19 @@ def note_crashes(root: DataRoot) -> list[str]:
             replace_bytes(path, orjson.dumps(content, option=orjson.OPT_INDENT_2))
             crashed.append(str(content.get("run_id")))
     return crashed
+
+
+def note_attempt(catalog: Catalog, manifest: RunManifest) -> None:
+    """Leave in the catalog when a run last ended and how, also one that leaves no manifest."""
+    told = {name: manifest.content.get(name) for name in ("run_id", "state", "reason", "started_utc", "ended_utc")}
+    with catalog.transaction():
+        catalog.set_mark(_ATTEMPT_MARK, orjson.dumps(told).decode())
+
+
+def last_attempt(catalog: Catalog) -> dict[str, Any]:
+    """When a run last ended and how; empty before the first one."""
+    found: dict[str, Any] = orjson.loads(catalog.mark(_ATTEMPT_MARK) or "{}")
+    return found
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from pipeline.engines.shards import TextModel
 from pipeline.engines.spans import EmbedModel
 from pipeline.errors import NotInstalled
 from pipeline.gate import Gate
-from pipeline.runs.loop import EmbedSource, ModelSource
 from pipeline.runs.servers import ensure_server, missing_package, not_installed
+from pipeline.runs.work import EmbedSource, ModelSource
 from pipeline.settings import Settings
 from pipeline.stores.embeddings import EmbeddingMemo
 from schemas.serving import Embedding, ModelIdentity, SampleFailure, TextEmbedder

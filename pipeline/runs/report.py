@@ -20,19 +20,25 @@ class RunOptions:
 
 @dataclass
 class RunReport:
-    """What a run did: samples by stage and status, days built, whether the index was, and how long it took."""
+    """What a run did: samples by stage and status, days built, which indexes were renewed and when, what was healed."""
 
     run_id: str
     engine: str
     samples: dict[str, Counter[str]] = field(default_factory=dict)
     days: Counter[str] = field(default_factory=Counter)
-    indexed: bool = False
+    renewed: dict[str, str] = field(default_factory=dict)
+    healed: list[str] = field(default_factory=list)
     elapsed_s: float = 0.0
+
+    @property
+    def indexed(self) -> bool:
+        """Whether the text index was renewed."""
+        return "text_index" in self.renewed
 
     @property
     def worked(self) -> bool:
         """Whether anything was done."""
-        return any(self.samples.values()) or bool(self.days) or self.indexed
+        return any(self.samples.values()) or any((self.days, self.renewed, self.healed))
 
     @property
     def parked(self) -> int:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
@@ -42,7 +42,7 @@ from schemas.serving import ModelIdentity
 TABLE = "landscape"
 INSTALL = "pip install 'autocapture-pipeline[landscape]'"
 
-_SPANS_BY, _EMBEDDINGS_BY, _OUTCOMES_BY = "build_spans", "embed_spans", "catalog"
+SPANS_BY, EMBEDDINGS_BY, _OUTCOMES_BY = "build_spans", "embed_spans", "catalog"
 _SPAN_COLUMNS = ["span_id", "run_id", "first_seen_utc", "last_seen_utc", "first_frame_id", "last_frame_id", "app",
                  "window_title", "domain", "text_sha256"]  # fmt: skip
 _RECORD_COLUMNS = ["record_id", "row_hash", "provider_id", "model_id", "model_digest", "emb_vectors", "provenance"]
@@ -50,9 +50,11 @@ _OUTCOME_COLUMNS = ["stage", "sample_id", "status", "output_id"]
 _LENGTH_TOLERANCE = 1e-3
 _READERS_ARE_DONE = timedelta(hours=1)
 
+KeepGoing = Callable[[], None]
+
 
 @dataclass(frozen=True)
-class _Content:
+class Content:
     """All spans that one model embedded, in the order of their ids."""
 
     pinned: Pinned
@@ -63,24 +65,30 @@ class _Content:
     def lines(self) -> list[bytes]:
         return _lines(self.spans)
 
+    @property
+    def manifest_sha256(self) -> str:
+        return manifest_sha256(self.pinned)
+
 
 def build_landscape(root: DataRoot) -> Manifest:
-    """Build the landscape and publish it. Only the holder of the run lock may.
+    """Read the facts and publish what they give. Raises what `read_content` and `publish_landscape` raise."""
+    require_lancedb()
+    return publish_landscape(root, read_content(root))
 
-    Raises NotInstalled without LanceDB, NotAvailableYet when no span has an embedding, ContractInvalid for a damaged
-    fact file.
+
+def publish_landscape(root: DataRoot, content: Content) -> Manifest:
+    """Write a landscape and publish it, leaving another one open for its readers. Only the holder of the run lock may.
+
+    Raises NotInstalled without LanceDB, NotAvailableYet when no span has an embedding.
     """
-    lancedb = _lancedb()
-    content = _read_facts(root)
+    lancedb = require_lancedb()
     if not content.spans:
         raise NotAvailableYet("no span has an embedding yet", remedy="pipeline run --until-done")
     make_directories(root.landscape)
     _remove_leftovers(root, None)
     folder = _write_folder(root.landscape, content)
     _write_table(lancedb, root, content)
-    manifest = Manifest(
-        pinned=content.pinned, manifest_sha256=manifest_sha256(content.pinned), folder=folder.name
-    )  # fmt: skip
+    manifest = Manifest(pinned=content.pinned, manifest_sha256=content.manifest_sha256, folder=folder.name)
     replace_bytes(
         root.landscape_manifest, orjson.dumps(manifest.model_dump(by_alias=True), option=orjson.OPT_INDENT_2)
     )  # fmt: skip
@@ -94,30 +102,35 @@ def verify_landscape(root: DataRoot) -> tuple[Manifest, list[str]]:
     Returns the manifest and what does not match. Raises NotAvailableYet when none was built, ContractInvalid when its
     manifest or matrix cannot be read, NotInstalled without LanceDB.
     """
-    lancedb = _lancedb()
+    lancedb = require_lancedb()
     landscape = open_landscape(root)
     if landscape is None:
         raise NotAvailableYet("no landscape was built yet", remedy=REBUILD)
     pinned = landscape.manifest.pinned
     reasons = [*_check_folder(landscape), *_check_table(lancedb, root, landscape)]
-    now = _read_facts(root).pinned
+    now = read_content(root).pinned
     parted = [name.rstrip("_") for name in Pinned.model_fields if getattr(now, name) != getattr(pinned, name)]
     reasons += [f"the facts now give another {name} than the landscape was built from" for name in parted]
     return landscape.manifest, reasons
 
 
-def _lancedb() -> Any:
-    os.environ.setdefault("LANCE_LOG", "error")  # it warns that a first table is the first
+def require_lancedb() -> Any:
+    """Import LanceDB. Raises NotInstalled."""
+    os.environ.setdefault("LANCEDB_LOG", "error")  # it warns that a first table is the first
     try:
         return import_module("lancedb")
     except ImportError as error:
         raise NotInstalled(f"the landscape needs the package {error.name or error}", remedy=INSTALL) from error
 
 
-def _read_facts(root: DataRoot) -> _Content:
-    current = _current_records(root)
-    records = _records(root, {record_id for record_id in current.values() if record_id})
-    spans = sorted(_spans(root), key=lambda span: (span["first_us"], span["span_id"]))
+def read_content(root: DataRoot, keep_going: KeepGoing = lambda: None) -> Content:
+    """Read from the facts what a landscape holds. `keep_going` is asked before each file and may raise.
+
+    Raises ContractInvalid for a fact file that cannot be read.
+    """
+    current = _current_records(root, keep_going)
+    records = _records(root, {record_id for record_id in current.values() if record_id}, keep_going)
+    spans = sorted(_spans(root, keep_going), key=lambda span: (span["first_us"], span["span_id"]))
     joined = [(span, records[key]) for span in spans if (key := current.get(span["span_id"])) in records]
     # The newest span's model is the one that questions are embedded with.
     model = joined[-1][1]["model"] if joined else None
@@ -134,22 +147,24 @@ def _read_facts(root: DataRoot) -> _Content:
         spans_sha256=sha256_hex(b"".join(_lines(told))),
         vectors_sha256=sha256_hex(vectors.tobytes()),
     )
-    return _Content(pinned, told, vectors)
+    return Content(pinned, told, vectors)
 
 
-def _current_records(root: DataRoot) -> dict[str, str]:
+def _current_records(root: DataRoot, keep_going: KeepGoing) -> dict[str, str]:
     """The embedding that counts for each span, by their ids."""
     found = {}
     for path in root.fact_files("stage_outcomes", _OUTCOMES_BY):
+        keep_going()
         for row in read_file(path, "stage_outcomes", _OUTCOME_COLUMNS).to_pylist():
-            if row["stage"] == _EMBEDDINGS_BY and row["status"] == "done":
+            if row["stage"] == EMBEDDINGS_BY and row["status"] == "done":
                 found[row["sample_id"]] = row["output_id"]
     return found
 
 
-def _records(root: DataRoot, wanted: set[str]) -> dict[str, dict[str, Any]]:
+def _records(root: DataRoot, wanted: set[str], keep_going: KeepGoing) -> dict[str, dict[str, Any]]:
     found = {}
-    for path in root.fact_files("records", _EMBEDDINGS_BY):
+    for path in root.fact_files("records", EMBEDDINGS_BY):
+        keep_going()
         for row in read_file(path, "records", _RECORD_COLUMNS).to_pylist():
             if row["record_id"] in wanted and row["emb_vectors"]:
                 identity = {name: row[name] for name in ("provider_id", "model_id", "model_digest")}
@@ -163,8 +178,9 @@ def _records(root: DataRoot, wanted: set[str]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _spans(root: DataRoot) -> Iterator[dict[str, Any]]:
-    for path in root.fact_files("spans", _SPANS_BY):
+def _spans(root: DataRoot, keep_going: KeepGoing) -> Iterator[dict[str, Any]]:
+    for path in root.fact_files("spans", SPANS_BY):
+        keep_going()
         table = read_file(path, "spans", _SPAN_COLUMNS)
         for name, short in (("first_seen_utc", "first_us"), ("last_seen_utc", "last_us")):
             table = table.append_column(short, table[name].cast(pa.int64())).drop_columns([name])
@@ -175,7 +191,7 @@ def _lines(spans: list[dict[str, Any]]) -> list[bytes]:
     return [canonical_json(span) + b"\n" for span in spans]
 
 
-def _write_folder(parent: Path, content: _Content) -> Path:
+def _write_folder(parent: Path, content: Content) -> Path:
     """Write the matrix and what is known about its rows into a folder of a new name, durably."""
     from ulid import ULID
 
@@ -204,13 +220,35 @@ def _npy(values: npt.NDArray[Any]) -> bytes:
     return stream.getvalue()
 
 
-def _write_table(lancedb: Any, root: DataRoot, content: _Content) -> None:
+def _write_table(lancedb: Any, root: DataRoot, content: Content) -> None:
     """Replace the LanceDB table by a new version of it; old versions go once nobody can be reading them any more."""
-    table = lancedb.connect(str(root.index)).create_table(TABLE, data=_arrow(content), mode="overwrite")
+    connection, rows = lancedb.connect(str(root.index)), _arrow(content)
+    try:
+        table = connection.create_table(TABLE, data=rows, mode="overwrite")
+    except Exception:
+        if _opens(connection):
+            raise  # the table that is there is sound: it is something else
+        _remove(root.landscape_table)
+        table = connection.create_table(TABLE, data=rows, mode="overwrite")
     table.optimize(cleanup_older_than=_READERS_ARE_DONE)
 
 
-def _arrow(content: _Content) -> pa.Table:
+def _opens(connection: Any) -> bool:
+    try:
+        connection.open_table(TABLE).count_rows()
+    except Exception:  # noqa: BLE001  whatever LanceDB says of a damaged table
+        return False
+    return True
+
+
+def _remove(table: Path) -> None:
+    if table.is_dir():
+        shutil.rmtree(table)
+    else:
+        table.unlink(missing_ok=True)
+
+
+def _arrow(content: Content) -> pa.Table:
     flat = pa.array(content.vectors.reshape(-1), pa.float32())
     vectors = pa.FixedSizeListArray.from_arrays(flat, content.pinned.dimensions)
     rows = pa.Table.from_pylist(content.spans)

@@ -115,7 +115,8 @@ def test_a_vector_of_another_model_or_size_finds_nothing(memory: Memory) -> None
         search(memory.root, [1.0], 3)
 
 
-def test_without_a_landscape_nothing_is_found(memory: Memory) -> None:
+def test_without_a_landscape_nothing_is_found(tmp_path: Path) -> None:
+    memory = Memory(tmp_path / "root")
     assert search(memory.root, vector_of("a"), 3) == []
     with pytest.raises(NotAvailableYet):
         verify_landscape(memory.root)
@@ -176,11 +177,14 @@ def test_old_versions_go_and_what_is_open_stays_readable(memory: Memory) -> None
     assert len(reader.search(vector_of("a"), 9)) == len(TITLES)
 
 
-def test_new_facts_are_told_as_a_mismatch_until_it_is_built_again(memory: Memory) -> None:
-    build_landscape(memory.root)
+def test_new_facts_are_told_as_a_mismatch_until_it_is_built_again(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     [moment] = minutes(11, 0)
     memory.frame(20, moment, window_ref={"record_id": "w/0", "window": {"title": "new", "hwnd": 7}})
-    process(memory.root)
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "lancedb", None)
+        process(memory.root)
     _, reasons = verify_landscape(memory.root)
     assert "the facts now give another spans than the landscape was built from" in reasons
     build_landscape(memory.root)
@@ -325,6 +329,7 @@ def test_the_commands(memory: Memory, run_cli: RunCli) -> None:
         found: dict[str, Any] = orjson.loads(done.stdout)
         return found
 
+    memory.root.landscape_manifest.unlink()
     landscape("verify", code=7)
     built = landscape("build")
     assert built["spans"] == len(TITLES)

@@ -1,0 +1,166 @@
+"""Sample stages in a run: what is pending is cut into shards, handed to the engine, and committed as it comes back."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from pipeline import __version__
+from pipeline.dag import Stage
+from pipeline.engines.shards import Shard, ShardResult, TextModel
+from pipeline.engines.spans import EmbedModel, embed_shards
+from pipeline.errors import Blocked, DamagedFactFile, NotInstalled, Unavailable
+from pipeline.runs.commit import commit_shard
+from pipeline.runs.sizing import ShardSizer, cut_shards
+from pipeline.runs.work import Work
+from pipeline.stores.catalog import Sample
+from schemas.evidence import FRAME
+
+MAX_SERVER_DEATHS = 5
+"""How often a run starts a model server again that died, before it gives up."""
+
+EMBED = "embed"
+
+log = logging.getLogger("pipeline")
+
+
+@dataclass
+class SampleStages:
+    """Works on the sample stages of one run; remembers what holds for all of it: limits, deaths, what was redone."""
+
+    work: Work
+    frames_left: int | None
+    reprocessed: set[str] = field(default_factory=set)
+    left_out: set[str] = field(default_factory=set)
+    server_deaths: int = 0
+    server_gone: bool = False
+    stopped: bool = False
+
+    def take(self, stage: Stage) -> bool:
+        """Take what is pending; a server that died is started again, and what it had not answered taken again.
+
+        Tells whether there was anything. Raises Blocked, Unavailable, ContractInvalid.
+        """
+        worked = False
+        while True:
+            deaths = self.server_deaths
+            worked = self._take_once(stage) or worked
+            if self.server_deaths == deaths:
+                return worked
+
+    def _take_once(self, stage: Stage) -> bool:
+        if self._limit(stage) == 0:
+            return False
+        fingerprint, model = None if stage.model else stage.fingerprint(), None
+        redo = bool(stage.model) and self.work.options.reprocess and stage.name not in self.reprocessed
+        pending = self._pending(stage, fingerprint)
+        if stage.model and (pending or redo):
+            if stage.model == EMBED and not self._can_embed(stage, len(pending)):
+                return False
+            self.work.require_idle()
+            model = self._model(stage)
+            self.work.manifest.content["models"][stage.model] = model.identity.model_dump()
+            fingerprint = stage.fingerprint(model.identity)
+            if redo:
+                pending = self._pending(stage, fingerprint, parked_too=True)
+                self.reprocessed.add(stage.name)
+        limit = self._limit(stage)
+        if limit is not None:
+            pending = pending[:limit]
+            self.frames_left = limit - len(pending)
+        if not pending or fingerprint is None:
+            return False
+        self.work.begin()
+        self.work.fingerprints[stage.name] = fingerprint
+        self.work.progress.start(stage.name, len(pending))
+        sizer = ShardSizer(stage, self.work.settings.shard_frames, self.work.settings.shard_seconds)
+        self._run(stage, cut_shards(pending, sizer.size), sizer, fingerprint, model)
+        return True
+
+    def _pending(self, stage: Stage, fingerprint: str | None, *, parked_too: bool = False) -> list[Sample]:
+        return self.work.catalog.pending(
+            stage.name, stage.record_type, fingerprint, self.work.now_us(), parked_too=parked_too
+        )
+
+    def _limit(self, stage: Stage) -> int | None:
+        """How many samples a stage may take; only frames that go to models are counted."""
+        return self.frames_left if stage.model and stage.record_type == FRAME else None
+
+    def _can_embed(self, stage: Stage, pending: int) -> bool:
+        """Embedding is optional: where it was not installed this is said once. Raises NotInstalled if asked for it."""
+        embedder = self.work.embedder
+        if isinstance(embedder, NotInstalled):
+            if stage.name in self.work.options.stages:
+                raise embedder
+            if stage.name not in self.left_out and pending:
+                log.warning("%d spans wait for their embedding, all else is done: %s", pending, embedder)
+            self.left_out.add(stage.name)
+        return callable(embedder)
+
+    def _model(self, stage: Stage) -> TextModel | EmbedModel:
+        if stage.model != EMBED:
+            return self.work.models(stage.model)
+        assert callable(self.work.embedder)  # that is what was asked before
+        return self.work.embedder(stage.name)
+
+    def _run(
+        self, stage: Stage, shards: Iterator[Shard], sizer: ShardSizer, fingerprint: str,
+        model: TextModel | EmbedModel | None,
+    ) -> None:  # fmt: skip
+        """Commit what the engine yields. Others may be at work when one shard ends early: they are still waited for."""
+        self.server_gone = self.stopped = False
+        for result in self._results(stage, self._while_idle(shards), model):
+            counts = self._commit(stage, result, fingerprint)
+            self.work.report.samples.setdefault(stage.name, Counter()).update(counts)
+            sizer.measured(len(result.batch.results), result.elapsed_s)
+            self.work.progress.advance(counts.total())
+            self.work.project_now_and_then()
+            if result.server_gone:
+                self.server_gone = True
+            elif counts.total() < len(result.shard.samples):
+                self.stopped = True
+        if self.stopped:
+            self._stopped_early()
+        if self.server_gone:
+            self._server_died(stage)
+
+    def _results(
+        self, stage: Stage, shards: Iterator[Shard], model: TextModel | EmbedModel | None
+    ) -> Iterator[ShardResult]:
+        if isinstance(model, EmbedModel):
+            return embed_shards(stage, shards, model, self.work.facts, __version__)
+        return self.work.engine.run(stage, shards, model, __version__)
+
+    def _commit(self, stage: Stage, result: ShardResult, fingerprint: str) -> Counter[str]:
+        """Keep what came of a shard. A damaged file of its hour is healed first, so that no model is asked again."""
+        work = self.work
+        while True:
+            try:
+                return commit_shard(
+                    stage, result, fingerprint, work.catalog, work.facts, work.settings, work.now_us()
+                )  # fmt: skip
+            except DamagedFactFile as error:
+                work.heal(error)
+
+    def _while_idle(self, shards: Iterator[Shard]) -> Iterator[Shard]:
+        for shard in shards:
+            if self.server_gone or self.stopped:
+                return
+            self.work.require_idle()
+            yield shard
+
+    def _stopped_early(self) -> None:
+        """The gate closed while a shard was worked on: the run is over, also when it has opened again since."""
+        self.work.require_idle()
+        raise Blocked("stopped: the user was active for a moment", remedy="it goes on when run again")
+
+    def _server_died(self, stage: Stage) -> None:
+        self.server_deaths += 1
+        log.warning("the %s server died; it is started again", stage.model)
+        if self.server_deaths > MAX_SERVER_DEATHS:
+            raise Unavailable(
+                f"the {stage.model} server died {self.server_deaths} times",
+                remedy=f"read {self.work.root.logs / (stage.model + '.log')}; pipeline doctor says more",
+            )
