@@ -43,7 +43,7 @@ def summarize_input(events: Iterable[tuple[int, pb.InputEvent]]) -> Iterator[Sum
 
 def _pressed(event: pb.InputEvent, held: dict[str, int]) -> list[str]:
     """Name the buttons that went down with this event, and remember what is held."""
-    if not event.HasField("mouse"):
+    if not event.HasField("mouse") or (not event.mouse.buttons and not held.get(event.device_id)):
         return []
     if event.device_id not in held and len(held) >= _MOST_DEVICES:
         held.clear()  # no desk has so many: whatever they are, they are not to fill the memory

@@ -41,7 +41,7 @@ from pipeline.ingest.chronicle_records import (
     record_id,
     window_fields,
 )
-from pipeline.ingest.chronicle_streams import REMEDY, read_items
+from pipeline.ingest.chronicle_streams import REMEDY, Budget, read_items
 from pipeline.ingest.snapshot import Findings
 from pipeline.stores.metadata import CHUNK, VARIANT_A, MetadataRow
 from schemas import chronicle_pb2 as pb
@@ -75,6 +75,7 @@ class _Session:
     session_id: str
     clock: SessionClock
     pictures: Mapping[str, Picture]
+    budget: Budget
     findings: Findings = field(default_factory=Findings)
 
     @property
@@ -101,7 +102,8 @@ def read_session(folder: Path, directory: str, pictures: Mapping[str, Picture], 
     manifest = read_manifest(folder / MANIFEST)
     complete = read_complete(folder / COMPLETE, manifest)
     clock = session_clock(manifest)
-    session = _Session(folder, manifest.session_id, clock, pictures)
+    budget = Budget(folder / stream for stream in (FRAMES, INPUTS, DETECTED))
+    session = _Session(folder, manifest.session_id, clock, pictures, budget)
     session.findings.warnings += manifest_warnings(manifest, clock, directory)
     session.findings.sealed.update({path.replace("\\", "/"): digest for path, digest in complete.files.items()})
     if not (folder / FRAMES).exists():
@@ -125,7 +127,7 @@ def _items(session: _Session, stream: str, kind: type[Item], declared: int | Non
     path = session.folder / stream
     count = 0
     if path.exists():
-        for item in read_items(path, stream, kind):
+        for item in read_items(path, stream, kind, session.budget):
             count += 1
             if item.session_id not in ("", session.session_id):
                 raise ContractInvalid(f"{stream} holds an item of another session", remedy=REMEDY)

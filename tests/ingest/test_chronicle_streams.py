@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ContractInvalid
 from pipeline.ingest.chronicle_session import Picture, read_session
-from pipeline.ingest.chronicle_streams import read_items
+from pipeline.ingest.chronicle_streams import Budget, read_items
 from schemas import chronicle_pb2 as pb
 from schemas.canonical import payload_hash
 from schemas.fields import parse_utc
@@ -31,7 +31,7 @@ def written(folder: Path, data: bytes) -> Path:
 
 
 def numbers(path: Path) -> list[int]:
-    return [event.event_index for event in read_items(path, "meta/input.pb.zst", pb.InputEvent)]
+    return [event.event_index for event in read_items(path, "meta/input.pb.zst", pb.InputEvent, Budget([path]))]
 
 
 def batch(*indexes: int) -> bytes:
@@ -50,15 +50,17 @@ def test_an_item_may_lie_across_all_borders(tmp_path: Path) -> None:
     ]
     raw = pb.InputEventBatch(items=events).SerializeToString()
     data = b"".join(zstd.compress(raw[start : start + 99_991]) for start in range(0, len(raw), 99_991))
-    found = list(read_items(written(tmp_path, data), "x", pb.InputEvent))
+    path = written(tmp_path, data)
+    found = list(read_items(path, "x", pb.InputEvent, Budget([path])))
     assert [(event.event_index, len(event.device_id)) for event in found] == [(0, 900_000), (1, 3), (2, 300_000)]
 
 
 def test_reading_is_given_up_after_its_time(tmp_path: Path) -> None:
     clock = iter([0.0, *[7.0] * 5, *[9.0] * 1000])
     path = written(tmp_path, zstd.compress(batch(*range(20_000))))
+    budget = Budget([path], cpu_time=lambda: next(clock))
     with pytest.raises(ContractInvalid, match=re.escape("meta/x takes too long to read: it was given up")):
-        list(read_items(path, "meta/x", pb.InputEvent, monotonic=lambda: next(clock)))
+        list(read_items(path, "meta/x", pb.InputEvent, budget))
 
 
 def test_what_lies_before_the_damage_is_not_believed_either(tmp_path: Path) -> None:
@@ -79,7 +81,7 @@ def test_any_bytes_are_items_or_refused(data: bytes) -> None:
 
 def read_or_refuse(path: Path, kind: type[Message]) -> bool:
     try:
-        return all(isinstance(item, kind) for item in read_items(path, "x", kind))
+        return all(isinstance(item, kind) for item in read_items(path, "x", kind, Budget([path])))
     except ContractInvalid as error:
         return not error.message
 
