@@ -56,6 +56,7 @@ class OcrEngine:
         try:
             rapidocr, runtime = import_module("rapidocr"), import_module("onnxruntime")
             self._decode = import_module("workers.images").decode_image
+            self._lines = import_module("workers.ocr_lines")
         except ImportError as error:
             raise Unavailable(f"the OCR engine needs the package {error.name or error}", remedy=INSTALL) from error
         runtime.disable_telemetry_events()
@@ -63,6 +64,7 @@ class OcrEngine:
         self._session_runs = _Interruptible(runtime.RunOptions)
         self._ocr = rapidocr.RapidOCR(params=self._parameters(threads))
         self._make_interruptible()
+        self._ocr.text_rec = self._lines.LineReader(self._ocr.text_rec)
 
     @cached_property
     def identity(self) -> ModelIdentity:
@@ -70,6 +72,7 @@ class OcrEngine:
         described = {
             "weights": {part: sha256_hex(path.read_bytes()) for part, path in self._weights.items()},
             "parameters": {name: str(value) for name, value in PARAMETERS.items()} | {"max_pixels": MAX_READ_PIXELS},
+            "lines": self._lines.LINE_PARAMETERS,
             "versions": {name: metadata.version(name) for name in _VERSIONS_THAT_MATTER} | {"opencv": _opencv()},
         }
         return ModelIdentity(

@@ -7,6 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pipeline.errors import Unavailable
 from schemas.serving import ReadFailed, ReadText
 from workers.ocr import OcrEngine, longest_side_read
+from workers.ocr_lines import LINE_PARAMETERS
 
 WORDS = {"Meeting at 14:30 in room B": (40, 30), "Second line": (40, 90), "Total 1,250.00": (420, 90)}
 
@@ -73,6 +74,11 @@ def test_an_interrupted_engine_reads_again_once_rearmed(engine: OcrEngine) -> No
 def test_the_digest_tells_models_not_threads_apart(engine: OcrEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert OcrEngine(threads=1).identity == engine.identity
     monkeypatch.setitem(sys.modules["workers.ocr"].PARAMETERS, "Det.box_thresh", 0.55)
+    assert OcrEngine(threads=1).identity.model_digest != engine.identity.model_digest
+
+
+def test_the_digest_tells_how_lines_are_set_right(engine: OcrEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LINE_PARAMETERS, "revision", "another")
     assert OcrEngine(threads=1).identity.model_digest != engine.identity.model_digest
 
 
