@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import orjson
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.dataroot import DataRoot
 from pipeline.indexing.spans import (
@@ -24,7 +23,7 @@ from pipeline.indexing.spans import (
     read_spans,
 )
 from pipeline.stores.atomic import make_directories, remove_leftovers, replace_file
-from pipeline.stores.facts import read_file
+from pipeline.stores.facts import read_batches, read_file
 from pipeline.stores.indexed_spans import pack_tracks
 from pipeline.stores.text_index import INDEXES, SCHEMA, SCHEMA_VERSION, line_proof, track_key
 from pipeline.stores.text_tokens import tokens_of
@@ -195,6 +194,8 @@ class _Writer:
 
     def _visits(self, paths: Iterable[Path]) -> None:
         for row in self._rows(paths, "url_visits"):
+            if not {row["first_frame_id"], row["last_frame_id"]} <= self.frames.keys():
+                continue  # the file of its frames was lost; the next run makes that again, and then this index
             self._insert("visits", (
                 row["visit_id"], row["run_id"], utc_microseconds(row["first_seen_utc"]),
                 utc_microseconds(row["last_seen_utc"]), self.frames[row["first_frame_id"]],
@@ -340,7 +341,5 @@ def _track_rows(path: Path) -> list[_Track]:
 
 def _record_rows(path: Path) -> Iterator[dict[str, Any]]:
     """Rows of a file of records, a few at a time: their outputs are large."""
-    with pq.ParquetFile(path) as file:
-        batches: Iterator[pa.RecordBatch] = file.iter_batches(batch_size=_BATCH, columns=_RECORD_COLUMNS)
-        for batch in batches:
-            yield from batch.to_pylist()
+    for batch in read_batches(path, _RECORD_COLUMNS, _BATCH):
+        yield from batch.to_pylist()

@@ -17,14 +17,18 @@ from typing import Any
 
 import psutil
 
-from pipeline.dataroot import DataRoot
+from pipeline.dataroot import DataRoot, FactFile
 from pipeline.errors import ContractInvalid
 from pipeline.gate import Gate
+from pipeline.runs.heal import missing_files
 from pipeline.settings import Settings
 from pipeline.stores.catalog import Catalog
 from pipeline.stores.evidence import EvidenceStore
+from pipeline.stores.facts import read_file
+from schemas.arrow import TABLES
 
 OK, WARNING, FAILURE = "ok", "warning", "failure"
+_MOST_FILES = 5
 LOW_DISK_BYTES = 2 * 1024**3
 UNFIT_FILE_SYSTEMS = frozenset({"9p", "drvfs", "v9fs", "vfat", "exfat", "ntfs", "ntfs3", "fuseblk", "cifs", "smb3"})
 """No durable fsync, no hard links, or locks that do not hold: Windows drives seen from WSL, and network shares."""
@@ -49,8 +53,8 @@ class Finding:
 def examine(root: DataRoot, settings: Settings) -> list[Finding]:
     """Look at everything, changing nothing. Raises DataRootMissing."""
     root.require()
-    return [*_platform(), *_data_root(root), *_stores(root), *_signal(root, settings), *_installation(), *_models(),
-            *_optional()]  # fmt: skip
+    return [*_platform(), *_data_root(root), *_stores(root), *_facts(root), *_signal(root, settings), *_installation(),
+            *_models(), *_optional()]  # fmt: skip
 
 
 def to_json(findings: list[Finding]) -> dict[str, Any]:
@@ -119,6 +123,41 @@ def _stores(root: DataRoot) -> Iterator[Finding]:
         yield Finding(
             "catalog", FAILURE, f"the catalog is damaged: {problem}", "move derived/ away, then: pipeline run"
         )
+
+
+def _facts(root: DataRoot) -> Iterator[Finding]:
+    """Every fact file, read whole: a run heals what it happens to read, and any file that is taken away."""
+    files = [path for table in TABLES for path in sorted((root.facts / table).glob("*/*/*/part-*.parquet"))]
+    problems = [error for path in files if (error := _unreadable(path)) is not None]
+    for error in problems[:_MOST_FILES]:
+        yield Finding("facts", FAILURE, error.message, error.remedy)
+    if len(problems) > _MOST_FILES:
+        yield Finding("facts", FAILURE, f"{len(problems) - _MOST_FILES} more fact files cannot be read", "as above")
+    missing: list[FactFile] = []
+    with suppress(ContractInvalid, sqlite3.Error):  # what is told above, and of the catalog
+        missing = _missing(root)
+    if missing:
+        yield Finding(
+            "facts", FAILURE, f"{len(missing)} fact files are missing, or lack rows, by what was done",
+            "pipeline run --until-done makes them again",
+        )  # fmt: skip
+    if not problems and not missing:
+        yield Finding("facts", OK, f"{len(files)} fact files are sound")
+
+
+def _unreadable(path: Path) -> ContractInvalid | None:
+    try:
+        read_file(path, path.parts[-5])
+    except ContractInvalid as error:
+        return error
+    return None
+
+
+def _missing(root: DataRoot) -> list[FactFile]:
+    if not root.catalog_db.exists():
+        return []
+    with Catalog(root, read_only=True) as catalog:
+        return missing_files(root, catalog)
 
 
 def _signal(root: DataRoot, settings: Settings) -> Iterator[Finding]:

@@ -112,11 +112,9 @@ class _Loop:
         discover(work.evidence, work.catalog)
         if self._frames_wait_for_a_model() and work.gate.ask().open:
             work.engine.prepare()
-        if work.gate.ask().open and self.indexes.overdue():
+        if not work.healer.healed and work.gate.ask().open and self.indexes.overdue():
             self._catch_up()
-        healed = len(work.healer.healed)
-        while self._pass() and (work.options.until_done or len(work.healer.healed) > healed):
-            healed = len(work.healer.healed)
+        while self._pass() and work.options.until_done:
             discover(work.evidence, work.catalog)
         self._renew_indexes()
 

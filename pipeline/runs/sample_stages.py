@@ -39,15 +39,16 @@ class SampleStages:
     stopped: bool = False
 
     def take(self, stage: Stage) -> bool:
-        """Take what is pending; a server that died is started again, and what it had not answered taken again.
+        """Take what is pending, and tell whether there was anything. Raises Blocked, Unavailable, ContractInvalid.
 
-        Tells whether there was anything. Raises Blocked, Unavailable, ContractInvalid.
+        A server that died is started again, and what it had not answered taken again. So is what a damaged fact file
+        held that came up meanwhile: the next stage finds all of the hour.
         """
         worked = False
         while True:
-            deaths = self.server_deaths
+            before = self.server_deaths, len(self.work.healer.healed)
             worked = self._take_once(stage) or worked
-            if self.server_deaths == deaths:
+            if before == (self.server_deaths, len(self.work.healer.healed)):
                 return worked
 
     def _take_once(self, stage: Stage) -> bool:

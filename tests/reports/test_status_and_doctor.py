@@ -160,6 +160,7 @@ def test_a_fit_dataroot_has_no_failures_and_each_problem_has_its_remedy(memory: 
         "disk",
         "metadata",
         "catalog",
+        "facts",
         "activity signal",
         "packages",
         "ocr model",

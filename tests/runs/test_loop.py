@@ -27,7 +27,7 @@ from screen_memory import (
 )
 
 from pipeline.dataroot import DataRoot
-from pipeline.errors import Blocked, Busy, ContractInvalid, DataRootMissing, NothingToDo, UsageError
+from pipeline.errors import Blocked, Busy, DataRootMissing, NothingToDo, UsageError
 from pipeline.gate import Gate, Verdict
 from pipeline.runs.manifest import read_manifest
 from pipeline.stores.catalog import Catalog
