@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.cli.context import DataRootOption, JsonOption, SetOption, open_session
-from pipeline.errors import ExitCode
+from pipeline.cli.context import DataRootOption, JsonOption, Session, SetOption, open_session
+from pipeline.errors import ExitCode, UsageError
 
 _MARKS = {"ok": "ok     ", "warning": "WARNING", "failure": "FAILURE"}
 
@@ -37,14 +37,35 @@ def status(
 
 def doctor(
     context: typer.Context,
+    deep: Annotated[
+        bool,
+        typer.Option(
+            "--deep", help="Check all that the DataRoot holds against the contract instead; nothing in it is touched."
+        ),
+    ] = False,
+    sample: Annotated[
+        int | None,
+        typer.Option("--sample", metavar="N", min=0, help="With --deep: hash only N blobs, evenly spread."),
+    ] = None,
     data_root: DataRootOption = None,
     as_json: JsonOption = False,
     overrides: SetOption = None,
 ) -> None:
-    """Check the DataRoot, the installation and the models; each finding with its remedy. Exits with 4 on a failure."""
+    """Check the DataRoot, the installation and the models; each finding with its remedy. Exits with 4 on a failure.
+
+    With --deep, check the evidence itself, whoever fills the DataRoot: layout, metadata variant, every record, every
+    blob's size and hash, journal, ledger, activity signal. docs/operating.md lists the codes.
+    """
+    session = open_session(context, data_root, as_json, overrides)
+    if sample is not None and not deep:
+        raise UsageError("--sample goes with --deep", remedy="pipeline doctor --deep --sample N")
+    if not (_doctor_deep(session, sample) if deep else _doctor(session)):
+        raise typer.Exit(ExitCode.CONTRACT_INVALID)
+
+
+def _doctor(session: Session) -> bool:
     from pipeline.reports.doctor import examine, to_json
 
-    session = open_session(context, data_root, as_json, overrides)
     findings = examine(session.root, session.settings)
     result = to_json(findings)
 
@@ -55,8 +76,23 @@ def doctor(
                 console.print(f"         → {item.remedy}", markup=False)
 
     session.print(result, show)
-    if not result["ok"]:
-        raise typer.Exit(ExitCode.CONTRACT_INVALID)
+    return bool(result["ok"])
+
+
+def _doctor_deep(session: Session, sample: int | None) -> bool:
+    from pipeline.cli.findings import CheckProgress, show_findings
+    from pipeline.reports.deep.examine import examine_deeply
+
+    with CheckProgress() as progress:
+        max_age_s = session.settings.signal_max_age_s
+        findings = examine_deeply(session.root, progress, sample=sample, max_age_s=max_age_s)
+
+    def show(console: Console) -> None:
+        show_findings(findings, console)
+        console.print(f"{session.root}: {'ok' if findings.ok else 'not ok'}")
+
+    session.print({"data_root": str(session.root), **findings.as_dict()}, show)
+    return findings.ok
 
 
 def settings(
