@@ -9,6 +9,7 @@ from types import ModuleType
 from pydantic import BaseModel
 
 import schemas.answer
+import schemas.bundle
 import schemas.chronicle
 import schemas.contract
 import schemas.evidence
@@ -21,6 +22,7 @@ MODULES: tuple[ModuleType, ...] = (
     schemas.evidence,
     schemas.handoff,
     schemas.chronicle,
+    schemas.bundle,
     schemas.contract,
     schemas.record,
     schemas.facts,
