@@ -13,7 +13,7 @@ from ulid import ULID
 
 from pipeline.dataroot import DataRoot
 from pipeline.errors import NotAvailableYet, UsageError
-from pipeline.query import activity, commands, dialogs, lines, pages, searches, seen
+from pipeline.query import activity, commands, dialogs, findings, lines, pages, searches, seen
 from pipeline.query.check import Checker, Claim, Refused
 from pipeline.query.evidence import Evidence
 from pipeline.query.findings import Answering, Desk, Found, plural
@@ -41,6 +41,7 @@ ANSWERS: dict[Intent, Answering] = {
     Intent.COMMAND_ERROR: commands.command_error,
     Intent.SEEN: seen.first_and_last,
     Intent.LINES: lines.best_lines,
+    Intent.UNCLEAR: findings.not_understood,
     **activity.ANSWERS,
 }
 MAX_CITATIONS = 100
@@ -96,7 +97,7 @@ def ask(root: DataRoot, question: str, asking: Asking) -> tuple[Answer, Reading 
             (p.app for p in programs if asking.app and asking.app.casefold() in (p.app, p.name.casefold())), asking.app
         )
         meaning = Meaning(root, index)
-        desk = Desk(index, evidence, asking.zone, programs, meaning, chosen)
+        desk = Desk(index, evidence, plan.zone or asking.zone, programs, meaning, chosen)
         found = ANSWERS[plan.intent](plan, desk)
         checker = Checker(root, evidence, index)
         kept, refused = checker.sift(_limited(found.claims, asking.max_citations))

@@ -28,6 +28,9 @@ DIALOG_PROGRAMS = frozenset({
 _BUTTONS = frozenset({
     "ok", "okay", "close", "cancel", "yes", "no", "retry", "abort", "ignore", "continue", "quit", "dismiss", "details",
     "report", "help", "send", "apply", "later", "restart", "reload", "wait", "end", "got it", "try again", "more info",
+    "abbrechen", "schließen", "ja", "nein", "wiederholen", "ignorieren", "fermer", "annuler", "oui", "non", "réessayer",
+    "cerrar", "cancelar", "aceptar", "sí", "reintentar", "chiudi", "annulla", "riprova", "fechar", "sim", "não",
+    "sluiten", "annuleren", "確認", "閉じる", "关闭", "确定", "取消", "キャンセル", "закрыть", "отмена",
 })  # fmt: skip
 _TROUBLE = re.compile(
     r"error|warning|fail|could ?n.t|can ?not|can.t|unable|not (?:be |been )?(?:found|responding|respond|"
@@ -37,7 +40,15 @@ _TROUBLE = re.compile(
     r"critical|fatal|corrupt|missing|expired?|lost|unexpected|timed? ?out|low (?:on|disk|memory|battery|space)|"
     r"(?:battery|memory|space|toner|ink) (?:is )?(?:very |running )?low|stopped|unsafe|danger|attention|caution|"
     r"disconnected|interrupted|exceeded|conflict|blocked|locked out|overheat|damaged|unreachable|unavailable|"
-    r"not responding|must be|required|wrong|alert|urgent|almost|running out|out of",
+    r"not responding|must be|required|wrong|alert|urgent|almost|running out|out of|"
+    r"fehler|warnung|fehlgeschlagen|nicht (?:gefunden|möglich|verfügbar|gespeichert)|konnte nicht|kann nicht|"
+    r"verweigert|"
+    r"abgelaufen|ungültig|abgestürzt|erreur|échec|échoué|avertissement|attention|impossible|introuvable|refusé|"
+    r"advertencia|"
+    r"falló|fallo|no se (?:puede|pudo|encuentra)|denegado|errore|avviso|non (?:riuscit|trovat|valid)|impossibile|"
+    r"erro\b|aviso|falha|não foi possível|fout|waarschuwing|mislukt|kan niet|błąd|"
+    r"ошибка|предупреждение|не удалось|エラー|警告|失敗|"
+    r"错误|失败|오류",
     re.IGNORECASE,
 )
 
@@ -58,12 +69,17 @@ class _Dialog:
         }  # fmt: skip
         return sorted(said.values(), key=lambda line: (line.box[1], line.box[0]))
 
+    @property
+    def text(self) -> str:
+        """All that it says."""
+        return " ".join(line.text for line in self.says)
+
 
 def list_dialogs(plan: Plan, desk: Desk) -> Found:
     """Which error or warning dialogs were shown, and when."""
     claims, firsts = [], []
     for dialog in _dialogs(plan, desk):
-        said = " ".join(line.text for line in dialog.says)
+        said = dialog.text
         if not _TROUBLE.search(f"{dialog.title} {said}") or not _fits(plan, f"{dialog.title} {said}"):
             continue
         title = of_frame(dialog.frames[0])
@@ -87,11 +103,8 @@ def dialog_text(plan: Plan, desk: Desk) -> Found:
     start, end = plan.stretch.start_us, plan.stretch.end_us
     known = sightings(desk, start, end)
     claims = []
-    for dialog in _dialogs(plan, desk):
-        if not any(contains_term(dialog.title, phrase) for phrase in plan.phrases) or not dialog.says:
-            continue
-        said = " ".join(line.text for line in dialog.says)
-        claims.append(Claim(f'"{dialog.title}" said: {said}', tuple(dialog.says)))
+    for dialog in _asked_for(plan, desk):
+        claims.append(Claim(f'"{dialog.title}" said: {dialog.text}', tuple(dialog.says)))
         own = dialog.frames[0]
         for item in follow(known, start, end, lambda seen: (seen.hwnd, seen.text)):
             if (item.first.hwnd, item.first.text) == (own.hwnd, own.title) and item.start <= own.ts <= item.end:
@@ -102,6 +115,27 @@ def dialog_text(plan: Plan, desk: Desk) -> Found:
                 cited = tuple(dict.fromkeys((known[item.first], known[item.next])))
                 claims.append(Claim(text, cited, (), spans(item.first.ts, item.next.ts)))
     return Found(claims, "no such dialog was seen", "line_tracks", max(1, len(claims)), ("frames", "line_tracks"))
+
+
+def _asked_for(plan: Plan, desk: Desk) -> list[_Dialog]:
+    """The dialogs that a question is about: by a title or text in quotes, a title that it spells, or its words."""
+    shown = [dialog for dialog in _dialogs(plan, desk) if dialog.says]
+    if plan.phrases:
+        chosen = [dialog for dialog in shown if any(contains_term(dialog.title, phrase) for phrase in plan.phrases)]
+        chosen = chosen or [d for d in shown if any(contains_term(d.text, phrase) for phrase in plan.phrases)]
+    else:
+        spelled = [dialog for dialog in shown if contains_term(plan.question, dialog.title)]
+        most = max((len(dialog.title) for dialog in spelled), default=0)
+        chosen = [dialog for dialog in spelled if len(dialog.title) == most] or [
+            dialog for dialog in shown
+            if (not plan.programs or dialog.frames[0].app in plan.programs)
+            and _fits(plan, f"{dialog.title} {dialog.text}")
+            and (plan.terms or plan.programs or _TROUBLE.search(f"{dialog.title} {dialog.text}"))
+        ]  # fmt: skip
+    if len(plan.ends) == 1 and chosen:
+        pick = max if "last" in plan.ends else min
+        return [pick(chosen, key=lambda dialog: dialog.frames[0].ts)]
+    return chosen
 
 
 def _dialogs(plan: Plan, desk: Desk) -> list[_Dialog]:

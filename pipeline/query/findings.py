@@ -72,6 +72,11 @@ class Found:
 Answering = Callable[[Plan, Desk], Found]
 
 
+def not_understood(plan: Plan, desk: Desk) -> Found:  # noqa: ARG001 an answering function
+    """No answer to a question that would be answered wrongly if what is not understood were left out."""
+    return Found(nothing=f"the question is not understood: {plan.unclear}")
+
+
 def plural(number: int, one: str, many: str | None = None) -> str:
     """A number with its noun."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -1,12 +1,12 @@
-"""What a question asks for: kinds of question, and the words that tell them from each other."""
+"""What a question asks for: kinds of question, told from each other by their words."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 
-from pipeline.query.times import Stretch
+from pipeline.query import asked as say
+from pipeline.query.asked import SAMPLE, Asked
 
 
 class Intent(StrEnum):
@@ -31,91 +31,12 @@ class Intent(StrEnum):
     COMMAND_ERROR = "command_error"
     SEEN = "first_and_last_seen"
     LINES = "lines"
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A question as it was read: its words without times and quotes, and what is known of those words."""
-
-    text: str
-    low: str
-    words: frozenset[str]
-    phrases: tuple[str, ...]
-    hosts: tuple[str, ...]
-    programs: tuple[str, ...]
-    unexplained: tuple[str, ...]
-    stretch: Stretch | None
-
-    def has(self, *patterns: str) -> bool:
-        """Whether any pattern is found in the question, in lower case."""
-        return any(re.search(pattern, self.low) for pattern in patterns)
-
-
-SAMPLE = re.compile(r"\b([A-Z]{2,6}-\d{1,6}|[A-Z]{2,6}\d{2,8}|[A-Z]-\d{2,6}|#\d{2,6})\b")
-"""Something that looks like an identifier, as a sample of their form."""
-_SITE = r"\b(?:web\s?)?(?:sites?|domains?|hosts?|hostnames?|websites?)\b|\bweb addresses\b"
-_PAGE = r"\b(?:web\s?)?pages?\b|\burls?\b|\bpage[\s-]?loads?\b|\bvisits?\b"
-_VISITING = (
-    r"\b(?:visit(?:ed|s|ing)?|brows(?:ed?|ing)|page[\s-]?loads?|load(?:ed|s)?|go to|went to|open(?:ed)?|"
-    r"look(?:ed)? at)\b"
-)
-_PROGRAM = r"\b(?:programs?|programmes?|apps?|applications?|software|tools?|process(?:es)?)\b"
-_WINDOW = r"\bwindows?\b|\bwindow titles?\b"
-_ACTIVE = (
-    r"\b(?:active|activity|in (?:the )?(?:front|foreground|focus)|foreground|focus(?:ed|sed)?|us(?:e|ed|"
-    r"ing)|work(?:ed)?|open|"
-    r"opened|ran|running|working|on top)\b"
-)
-_MOST = r"\b(?:most|top|rank(?:ed|ing)?|highest|longest|favou?rite|busiest|main(?:ly)?)\b"
-_TIME = (
-    r"\b(?:how (?:long|much time)|time (?:was |is |were )?(?:spent|active)|active time|minutes|hours|seconds|"
-    r"longest|most time)\b"
-)
-COUNTED = r"\b(?:how many|how often|how frequently|number of|count(?:s)? (?:of|the)|what (?:is|was) the count)\b"
-_UNBROKEN = (
-    r"\b(?:uninterrupted(?:ly)?|continuous(?:ly)?|without (?:a |any )?(?:break|interruption|switch\w*|pause)|unbroken|"
-    r"at a (?:stretch|time)|in one go|in a row|straight|single (?:session|stretch|period)|consecutive(?:ly)?|"
-    r"(?:session|stretch|streak|spell))\b"
-)
-_SWITCH = r"\b(?:switch(?:es|ed|ing)?|chang(?:e|es|ed|ing)|jump(?:ed|s)?|flip(?:ped|s)?|alternat\w+)\b"
-_DIALOG = (
-    r"\b(?:dialogs?|dialogues?|pop-?ups?|message ?box(?:es)?|alert(?:s| box\w*)?|notifications?|error windows?|"
-    r"warning windows?|error box(?:es)?)\b"
-)
-_TROUBLE = r"\b(?:errors?|warnings?|alerts?|fail(?:ure|ures|ed)|problems?|trouble)\b"
-_SAYING = (
-    r"\b(?:sa(?:y|id|ys)|tell|told|text|read|content|message|contain(?:ed)?|state[ds]?|report(?:ed)?|open|visible|"
-    r"on (?:the )?screen|show[ns]?)\b"
-)
-_SEARCHED = (
-    r"\bsearch(?:ed)?[\s-]+(?:terms?|phrases?|quer(?:y|ies)|words?|strings?|texts?|keywords?)\b"
-    r"|\b(?:search(?:ed|ing)?|looked|googled|looking)\s+(?:up|for)\b|\bgoogled?\b|\blook(?:ed)? up\b"
-    r"|\b(?:typed|entered|put|written) (?:in|into|in to|on) (?:the |a )?(?:\w+ )?search\b"
-    r"|\b(?:terms?|phrases?|quer(?:y|ies)|keywords?|words?)\b.*\bsearch(?:ed)?\b"
-    r"|\b(?:last|first|latest|recent|previous|web|earliest) (?:web )?search(?:es)?\b|\bdid \w+ search\b"
-)
-_IDENTIFIERS = (
-    r"\b(?:identifiers?|ids?|(?:ticket|issue|incident|case|order|bug|change|reference)s?[\s-]+(?:ids?|"
-    r"numbers?|keys?|codes?)"
-    r"|keys|references|codes|tickets|issues)\b"
-)
-_SEEN = (
-    r"\b(?:seen|see|saw|appear(?:ed|s)?|shown|show(?:ed|s)? up|visible|displayed|on (?:the |my |"
-    r"a )?screen|come up|came up|"
-    r"encounter(?:ed)?|occur(?:red)?|spotted|notice[d]?|mention(?:ed)?|turn(?:ed)? up|pop(?:ped)? up|look(?:ed)? at)\b"
-)
-_HANDLED = r"\b(?:open(?:ed)?|active|used?|edit(?:ed)?|work(?:ed)? on|look(?:ed)? at|view(?:ed)?)\b"
-_FILE = r"\b(?:files?|documents?|windows?|tabs?|folders?)\b|\b[\w-]+\.[a-z]{1,5}\b"
-_COMMAND = r"\b(?:command|commands|run|running|ran|execut\w+|script|invocation|call(?:ing)?|terminal|shell|console)\b"
-_ENDING = (
-    r"\b(?:error|exception|fail(?:ed|s|ure)?|crash(?:ed)?|traceback|abort(?:ed)?|raise[ds]?|wrong|exit(?:ed)?|"
-    r"die[ds]?)\b"
-)
+    UNCLEAR = "not_understood"
 
 
 def choose_intent(asked: Asked) -> Intent:
     """What a question asks for, by its words; `LINES` when it is none of the kinds that are added up."""
-    for intent in (_of_searches, _of_identifiers, _of_commands, _of_dialogs, _of_switches, _of_pages, _of_windows,
+    for intent in (_of_searches, _of_identifiers, _of_dialogs, _of_commands, _of_switches, _of_pages, _of_windows,
                    _of_seeing):  # fmt: skip
         found = intent(asked)
         if found is not None:
@@ -123,100 +44,175 @@ def choose_intent(asked: Asked) -> Intent:
     return Intent.LINES
 
 
+def why_unclear(asked: Asked, intent: Intent) -> str:
+    """Why a question that is to be added up cannot be; empty when it can."""
+    if intent is Intent.LINES:
+        return ""
+    if asked.unclear:
+        return asked.unclear
+    if intent in (Intent.SEEN, Intent.COMMAND_ERROR, Intent.DIALOG, Intent.DIALOGS):
+        return ""
+    low = re.sub(say.UNBROKEN, " ", asked.low)
+    strange = re.search(say.UNKNOWN, low)
+    if strange:
+        return f"'{strange[0]}' is not understood in a question of this kind"
+    by_period = re.search(
+        rf"\b(?:which|what) (?:full |whole )?(?:{say.PERIOD}).*?(?:{say.MOST})|\bbusiest {say.PERIOD}", low
+    )
+    if by_period and intent is not Intent.SWITCHES:
+        return "which day or hour has most is only answered for changes of the active window"
+    return ""
+
+
 def _of_searches(asked: Asked) -> Intent | None:
     counted = (
-        asked.has(COUNTED, _MOST)
-        and asked.has(_PAGE, _SITE, r"\bvisited\b")
+        asked.has(say.COUNTED, say.MOST)
+        and asked.has(say.PAGE, say.SITE, r"\bvisited\b")
         and not asked.has(r"\bsearch(es|ed for)\b")
     )
-    return Intent.SEARCHES if asked.has(_SEARCHED) and not counted and not asked.has(r"\bcommand\b") else None
+    return Intent.SEARCHES if asked.has(say.SEARCHED) and not counted and not asked.has(r"\bcommand\b") else None
 
 
 def _of_identifiers(asked: Asked) -> Intent | None:
-    listing = asked.has(r"\b(?:which|what|list|all|show|name|give|every|any|how many)\b")
-    sample = bool(SAMPLE.search(asked.text)) and asked.has(
-        r"\b(?:forms?|formats?|patterns?|shape[ds]?|like|such as|style|kind|type|schema|look)\b"
-    )
+    if not asked.lists or not asked.has(say.IDENTIFIERS) or asked.has(r"\b(?:dialogs?|pages?|sites?|domains?)\b"):
+        return None
+    formed = asked.has(
+        r"\b(?:forms?|formats?|patterns?|shape[ds]?|like|such as|e\.g\.?|style|kind|type|schema|look|"
+        r"beginning|starting|begins?|starts?|prefix(?:ed)?)\b"
+    ) or re.search(r"\([A-Z]+-?\d+\)", asked.text)
     bare = asked.has(
-        r"\bidentifiers\b", r"\b(?:ticket|issue|incident|case|bug) (?:ids|numbers|keys)\b"
-    ) and not SAMPLE.search(asked.text)
-    return Intent.IDENTIFIERS if listing and asked.has(_IDENTIFIERS) and (sample or bare) else None
+        r"\bidentifiers\b", r"\b(?:ticket|issue|incident|case|bug|change|invoice|order) (?:ids|numbers|keys)\b",
+        rf"{say.IDENTIFIERS}.*(?:{say.SEEN})",
+    ) and not SAMPLE.search(asked.text)  # fmt: skip
+    return Intent.IDENTIFIERS if (formed and form_of(asked.text)) or bare else None
+
+
+def form_of(question: str) -> str:
+    """A sample or a prefix of identifiers that a question gives: `ABC-123`, `OPS-`, `CHG`; empty without one."""
+    sample = SAMPLE.search(question)
+    if sample:
+        return sample[1]
+    prefix = re.search(
+        r"\b([A-Z]{2,6}-?)(?:[#*xXnN…]+(?!\w)|\.\.\.|(?=\s+(?:tickets|numbers|ids|IDs|identifiers|keys|codes|"
+        r"issues|incidents|"
+        r"changes|invoices|cases|orders|requests)\b))",
+        question,
+    ) or re.search(r"\b(?:begin|start|prefix)\w*(?: with)? ['\"]?([A-Z]{2,6}-?)(?!\w)", question)
+    return prefix[1] if prefix and prefix[1] not in ("ID", "URL", "PDF") else ""
 
 
 def _of_commands(asked: Asked) -> Intent | None:
-    if not asked.has(_ENDING) or asked.has(_DIALOG):
+    if not asked.has(say.ENDING) or asked.has(say.DIALOG):
         return None
     named = bool(asked.phrases) or asked.has(
         r"\b(?:command|running|executing|run of|ran|invocation)\b",
-        r"\bdid .+ (?:give|print|raise|throw|end|produce|fail|exit|report|return|output|crash|show|die)\b",
+        r"\b(?:did|does) .+ (?:give|print|raise|throw|end|produce|fail|exit|report|return|output|crash|show|die|"
+        r"stop|finish|"
+        r"terminate|abort|break|complain|result|come back|spit out|yield|hit)\b",
     )
     return (
-        Intent.COMMAND_ERROR if named and asked.has(_COMMAND, r"\bdid\b", r"\b(?:end|stop|finish|terminate)") else None
+        Intent.COMMAND_ERROR
+        if named and asked.has(say.COMMAND, r"\b(?:did|does)\b", r"\b(?:end|stop|finish|terminate)")
+        else None
     )
 
 
 def _of_dialogs(asked: Asked) -> Intent | None:
-    boxes = asked.has(_DIALOG)
-    if boxes and asked.phrases and asked.has(_SAYING, r"\bhow long\b", r"\bseconds\b"):
+    boxes = asked.has(say.DIALOG)
+    titled = bool(asked.phrases) and asked.has(r"\b(?:window|message|box|error|warning|titled?|called)\b")
+    lasting = asked.has(r"\bhow long\b", r"\b(?:how many )?seconds\b", r"\bfor how many minutes\b")
+    asks_text = asked.has(r"\b(?:what|which|how long|how many seconds|seconds|tell|text|wording|contents?)\b")
+    saying = asked.has(
+        r"\b(?:say|said|says|tell|told|text|read|contents?|complain(?:ed)?|state[ds]?|wording|warn(?:ed)?)\b"
+    )
+    if (boxes or titled) and asks_text and (saying or (lasting and (boxes or asked.phrases))):
         return Intent.DIALOG
-    printed = asked.has(r"\b(?:console|terminal|log|logs|printed|lines?|typed|clicked|page|save|open file)\b")
-    listing = asked.has(r"\b(?:which|what|list|any|all|were there|show|how many|name)\b")
-    about = boxes or (asked.has(r"\b(?:errors|warnings|error messages|warning messages)\b") and asked.has(_SEEN))
-    return Intent.DIALOGS if about and listing and asked.has(_TROUBLE, _SEEN, r"\bpopped\b") and not printed else None
+    if boxes and asked.phrases and asked.has(say.SAYING) and not asked.has(r"\bwhen\b"):
+        return Intent.DIALOG
+    printed = asked.has(
+        r"\b(?:console|terminal|log|logs|printed|lines?|typed|clicked|page|save|open file|code|command)\b"
+    )
+    about = boxes or (
+        asked.has(r"\b(?:errors|warnings|error messages?|warning messages?)\b")
+        and (asked.has(say.SEEN) or _is_terse(asked))
+    )
+    shown = asked.has(say.TROUBLE, say.SEEN, r"\bpopped\b", r"\bget|got|had|received\b")
+    return Intent.DIALOGS if about and asked.lists and shown and not printed else None
+
+
+def _is_terse(asked: Asked) -> bool:
+    return not asked.has(say.ASKED_WITH)
 
 
 def _of_switches(asked: Asked) -> Intent | None:
-    subject = asked.has(_WINDOW, _PROGRAM, r"\bfocus\b", r"\bwindow[- ]?switch")
-    counted = asked.has(COUNTED, _MOST, r"\bhour\b", r"\btimes\b", r"\boften\b")
-    return Intent.SWITCHES if subject and counted and asked.has(_SWITCH) else None
+    subject = asked.has(say.WINDOW, say.PROGRAM, r"\bfocus\b", r"\bwindow[- ]?switch", r"\bforeground\b")
+    counted = asked.has(say.COUNTED, say.MOST, r"\bhour\b", r"\btimes\b", r"\boften\b") or _is_terse(asked)
+    return Intent.SWITCHES if subject and counted and asked.has(say.SWITCH) else None
 
 
 def _of_pages(asked: Asked) -> Intent | None:
-    sites, pages = asked.has(_SITE), asked.has(_PAGE)
-    visiting = asked.has(_VISITING, _TIME) and bool(asked.hosts)
+    sites, pages = asked.has(say.SITE), asked.has(say.PAGE)
+    visiting = asked.has(say.VISITING, say.TIME) and bool(asked.hosts)
     verb = asked.has(r"\b(?:visit(?:ed|s)?|brows(?:ed?|ing))\b")
-    if not (sites or pages or visiting or verb) or (asked.has(_PROGRAM) and not sites and not verb):
+    if not (sites or pages or visiting or verb) or (asked.has(say.PROGRAM) and not sites and not verb):
         return None
-    loaded = verb or (asked.has(_SEEN, r"\b(?:opened|loaded|viewed)\b") and bool(asked.hosts))
+    loaded = verb or (asked.has(say.SEEN, r"\b(?:opened|loaded|viewed)\b") and bool(asked.hosts))
     if loaded and asked.has(r"\bwhen\b") and not sites:
         return Intent.VISITS
-    if asked.has(_TIME) and not asked.has(r"\bmost (?:often|frequently|visited)\b"):
+    if asked.has(say.TIME) and not asked.has(r"\bmost (?:often|frequently|visited)\b"):
         return Intent.SITE_TIME if sites or asked.hosts else None
-    if asked.has(_MOST) and (sites or verb or asked.has(r"\bfrequent")) and not asked.has(r"\bmost recent"):
+    if asked.has(say.MOST) and (sites or verb or asked.has(r"\bfrequent")) and not asked.has(r"\bmost recent"):
         return Intent.SITES_MOST
-    if asked.has(COUNTED):
-        of_sites = r"\bhow many (?:\w+ )?(?:web)?\s?(?:sites|domains|hosts)\b"
+    if asked.has(say.COUNTED):
+        of_sites = r"\b(?:how many|number of) (?:\w+ )?(?:web)?\s?(?:sites|domains|hosts)\b"
         return Intent.SITES if asked.has(of_sites) else Intent.VISITS
     if sites:
         return Intent.SITES
-    return (
-        Intent.PAGES if asked.has(r"\b(?:which|what|list|show|name|give)\b") and (pages or verb or visiting) else None
-    )
+    if _is_terse(asked) and asked.has(r"\b(?:visits?|hits|page[\s-]?(?:loads?|views?))\b"):
+        return Intent.VISITS
+    listing = asked.has(r"\b(?:which|what|list|show|name|give|all)\b") or _is_terse(asked)
+    return Intent.PAGES if listing and (pages or verb or visiting) and not asked.has(r"\bsay|says|said\b") else None
 
 
 def _of_windows(asked: Asked) -> Intent | None:
-    program, window = asked.has(_PROGRAM), asked.has(_WINDOW)
-    active = asked.has(_ACTIVE) or (bool(asked.programs) and asked.has(_TIME))
-    moment = asked.stretch is not None and (asked.stretch.end - asked.stretch.start).total_seconds() <= 60
-    if not (program or window or active):
-        return None
-    if asked.has(_UNBROKEN) and asked.has(r"\b(?:longest|most|maximum|biggest)\b"):
+    program, window = asked.has(say.PROGRAM), asked.has(say.WINDOW)
+    active = asked.has(say.ACTIVE) or (bool(asked.programs) and asked.has(say.TIME))
+    if asked.is_moment and asked.has(say.ACTIVE, say.WINDOW, say.PROGRAM, say.ON_SCREEN) and not asked.phrases:
+        return Intent.ACTIVE_AT if _asks_what_was_there(asked) else None
+    if not (program or window or active or asked.has(say.UNBROKEN)):
+        return Intent.WINDOWS if _asks_what_was_done(asked) else None
+    if asked.has(say.UNBROKEN) and asked.has(r"\b(?:longest|most|maximum|biggest)\b"):
         return Intent.LONGEST
-    if moment and asked.has(_ACTIVE, _WINDOW, _PROGRAM, r"\bdoing\b"):
-        return Intent.ACTIVE_AT
-    if asked.has(_TIME, _MOST) and (program or window or asked.programs) and not asked.has(r"\bwhen\b"):
+    if asked.has(say.TIME, say.MOST) and (program or window or asked.programs) and not asked.has(r"\bwhen\b"):
         return Intent.WINDOW_TIME if window and not program and not asked.programs else Intent.PROGRAM_TIME
-    if window and (asked.has(_ACTIVE, _SEEN, COUNTED) or asked.has(r"\b(?:which|list|all)\b")):
+    if window and (asked.has(say.ACTIVE, say.SEEN, say.COUNTED) or asked.lists):
         return Intent.WINDOWS
-    if (program or asked.programs) and asked.has(_ACTIVE, _SEEN, COUNTED):
+    if (program or asked.programs) and asked.has(say.ACTIVE, say.SEEN, say.COUNTED):
         return Intent.PROGRAMS
-    return None
+    if program and _is_terse(asked):
+        return Intent.PROGRAMS
+    if asked.has(r"\b(?:how long|how much time)\b") and active and asked.unexplained:
+        return Intent.WINDOW_TIME
+    return Intent.WINDOWS if _asks_what_was_done(asked) else None
+
+
+def _asks_what_was_there(asked: Asked) -> bool:
+    return asked.has(r"\b(?:what|which|window|program|programme|app|application|screen|active|doing)\b")
+
+
+def _asks_what_was_done(asked: Asked) -> bool:
+    return asked.stretch is not None and asked.has(
+        r"\bwhat (?:did|was|were|have|had) (?:i|we) (?:been )?(?:do|doing|done|work(?:ing|ed)? on|up to)\b",
+        r"\bwhat (?:was|were|did i have|have i had) (?:open |shown |visible )?(?:on|up on) (?:the |my )?screen\b",
+        r"\bwhat did (?:i|we) (?:see|look at|use)\b",
+    )
 
 
 def _of_seeing(asked: Asked) -> Intent | None:
     when = asked.has(r"\bwhen\b", r"\b(?:at )?(?:what|which) (?:time|day|date|moment)\b", r"\bsince when\b",
-                     r"\b(?:first|last|latest|earliest|most recent) (?:time|sighting|seen|appear\w*|"
-                     r"occurrence)\b")  # fmt: skip
-    at_all = asked.has(_SEEN, r"\b(?:first|last) (?:time|sighting|occurrence|appearance)\b")
-    of_file = asked.has(r"\b(?:first|last)\b") and asked.has(_HANDLED) and asked.has(_FILE)
+                     r"\b(?:first|last|latest|earliest|most recent)(?:ly)?(?: and last)? (?:time|sightings?|seen|"
+                     r"appear\w*|"
+                     r"occurrences?|visible|shown|on screen|mention\w*)\b")  # fmt: skip
+    at_all = asked.has(say.SEEN, r"\b(?:first|last) (?:time|sighting|occurrence|appearance)\b")
+    of_file = asked.has(r"\b(?:first|last)\b") and asked.has(say.HANDLED) and asked.has(say.FILE)
     return Intent.SEEN if when and (at_all or of_file) else None

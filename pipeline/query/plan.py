@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 
-from pipeline.query.intents import COUNTED, SAMPLE, Asked, Intent, choose_intent
-from pipeline.query.programs import Program
-from pipeline.query.times import Stretch, TimeReader
-from pipeline.query.words import ASKING, COUNTING, DOING, SHOWING, words_of
+from pipeline.query.asked import COUNTED, Asked
+from pipeline.query.intents import Intent, choose_intent, form_of, why_unclear
+from pipeline.query.programs import Program, named_in
+from pipeline.query.terms import terms_of
+from pipeline.query.times import Reading, Stretch, TimeReader
+from pipeline.query.words import ASKING, words_of
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,10 @@ class Plan:
     sample: str = ""
     """A form that identifiers are to have."""
     counts: bool = False
+    zone: tzinfo | None = None
+    """The zone that the question names."""
+    unclear: str = ""
+    """What was not understood."""
 
 
 _QUOTED = re.compile(r"\"([^\"]+)\"|“([^”]+)”|«([^»]+)»|`([^`]+)`|(?<!\w)'([^']+(?:'\w[^']*)*)'(?!\w)|(?<!\w)‘([^’]+)’")
@@ -39,18 +46,24 @@ _NUMBERS = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "twenty": 20,
 }  # fmt: skip
 
-_ATTRIBUTE = (
-    r"\b(?:what|which)(?:['’]s| is| was| are| were)? (?:the )?(?:current |last |latest |first )?(\w+) (?:of|for)\b"
-)
-"""What is asked for of a thing must itself be on screen: the state of X, the title of Y."""
+_ALL = 1_000
 
 
 def make_plan(
     question: str, times: TimeReader, default: Stretch, hosts: Sequence[str], programs: Sequence[Program]
 ) -> Plan:
     """Read a question. `default` is the stretch to take when it names none."""
-    asked = _read(question, times, hosts, programs)
+    phrases = tuple(next(part for part in match if part) for match in _QUOTED.findall(question))
+    bare = _QUOTED.sub(lambda match: " " * len(match[0]), question)
+    reading = times.read(bare)
+    asked = _asked(reading, phrases, hosts, programs)
     intent = choose_intent(asked)
+    if intent is Intent.LINES and (reading.unclear or (asked.stretch and asked.stretch.start >= times.now)):
+        # A line may well be about a time to come, or about several: their words are looked for like any others.
+        asked = _asked(Reading(None, bare, reading.zone), phrases, hosts, programs)
+    unclear = why_unclear(asked, intent)
+    if unclear:
+        intent = Intent.UNCLEAR
     ends = frozenset(
         name for name, words in (
             ("first", {"first", "earliest", "oldest", "initially", "originally", "began", "begin"}),
@@ -58,24 +71,24 @@ def make_plan(
         ) if words & asked.words
     )  # fmt: skip
     return Plan(
-        question, intent, asked.stretch or default, asked.programs, asked.hosts, _terms(asked, intent), asked.phrases,
-        ends, _top(asked), _wants(asked), _sample(question), asked.has(COUNTED),
+        question, intent, asked.stretch or default, asked.programs, asked.hosts, terms_of(asked, intent), asked.phrases,
+        ends, _top(asked), _wants(asked), form_of(question), asked.has(COUNTED), reading.zone, unclear,
     )  # fmt: skip
 
 
-def _read(question: str, times: TimeReader, hosts: Sequence[str], programs: Sequence[Program]) -> Asked:
-    phrases = tuple(next(part for part in match if part) for match in _QUOTED.findall(question))
-    bare = _QUOTED.sub(lambda match: " " * len(match[0]), question)
-    stretch, rest = times.read(bare)
+def _asked(reading: Reading, phrases: tuple[str, ...], hosts: Sequence[str], programs: Sequence[Program]) -> Asked:
+    rest = reading.rest
     named_hosts = _hosts(rest, hosts)
     plain = _HOST.sub(lambda match: " " if _known(match[1], hosts) else match[0], rest)
     words = words_of(plain)
-    named_programs = tuple(sorted({p.app for p in programs if _names(p, words)}))
-    spent = {word.casefold() for p in programs if p.app in named_programs for word in (p.app, *p.name.split())}
-    unexplained = tuple(word for word in words if word.casefold() not in ASKING and word.casefold() not in spent)
+    named = named_in(plain, programs)
+    left = list(plain)
+    for at, end in (place for places in named.values() for place in places):
+        left[at:end] = " " * (end - at)
+    unexplained = tuple(word for word in words_of("".join(left)) if word.casefold() not in ASKING)
     low = " ".join(rest.lower().split())
-    return Asked(rest, low, frozenset(word.casefold() for word in words), phrases, named_hosts, named_programs,
-                  unexplained, stretch)  # fmt: skip
+    return Asked(rest, low, frozenset(word.casefold() for word in words), phrases, named_hosts, tuple(sorted(named)),
+                  unexplained, reading.stretch, reading.unclear)  # fmt: skip
 
 
 def _hosts(text: str, hosts: Sequence[str]) -> tuple[str, ...]:
@@ -88,55 +101,21 @@ def _known(name: str, hosts: Iterable[str]) -> list[str]:
     return [host for host in hosts if host.removeprefix("www.") == wanted or host.endswith(f".{wanted}")]
 
 
-def _names(program: Program, words: Sequence[str]) -> bool:
-    said = {word.casefold() for word in words}
-    return program.app in said or program.app.removesuffix("64") in said or (
-        program.name.casefold() in " ".join(word.casefold() for word in words)
-        and all(part.casefold() in said for part in program.name.split())
-    )  # fmt: skip
-
-
-_TEXTUAL = {Intent.LINES, Intent.DIALOG, Intent.COMMAND_ERROR}
-_EXTRA = {
-    Intent.SEARCHES: "search searches searched searching term terms phrase phrases query queries keyword keywords typed"
-    " entered string word words text look looked googled engine box google for last latest up put",
-    Intent.DIALOGS: "error errors warning warnings alert alerts dialog dialogs dialogue dialogues popup popups pop-up"
-    " pop-ups message messages box boxes notification notifications problem problems failure failures popped up shown"
-    " title titles date dates day came come failed occur occurred there",
-    Intent.IDENTIFIERS: "identifier identifiers id ids form forms format pattern patterns like ticket tickets issue"
-    " issues key keys number numbers code codes reference references look looking shape shaped style kind such case"
-    " incident incidents following follow seen",
-    Intent.SEEN: "identifier string came come up show showed sighting occurrence appearance noticed spotted look looked"
-    " turn turned pop popped encounter encountered occur occurred ever phrase popped displayed point appears"
-    " file files document documents folder folders opened open edited edit active used use worked work viewed view",
-    Intent.SITES_MOST: "favourite favorite",
-}
-
-
-def _terms(asked: Asked, intent: Intent) -> tuple[str, ...]:
-    """The words that the evidence has to hold, in the order of the question."""
-    spent = set(SHOWING)
-    if intent not in _TEXTUAL and intent is not Intent.SEEN:
-        spent |= COUNTING | DOING
-    spent |= set(_EXTRA.get(intent, "").split())
-    if intent is Intent.LINES:
-        spent -= {"used", *re.findall(_ATTRIBUTE, asked.low)}
-    left = [word for word in asked.unexplained if word.casefold() not in spent]
-    if intent is Intent.IDENTIFIERS:
-        left = [word for word in left if not SAMPLE.fullmatch(word)]
-    return tuple(
-        dict.fromkeys(word for word in left if not (word.isdigit() and len(word) < 3 and intent not in _TEXTUAL))
-    )
-
-
 def _top(asked: Asked) -> int:
-    digits = re.search(r"\b(?:top|the|which|what|rank)\s+(?:the\s+)?(\d{1,2})\b", asked.low)
+    digits = re.search(
+        r"\b(?:top|the|which|what|rank|my|show|list)\s+(?:me\s+)?(?:the\s+|top\s+)?(\d{1,2})\b|^(\d{1,2})\s+[a-z]",
+        asked.low,
+    )
     if digits:
-        return max(1, int(digits[1]))
+        return max(1, int(digits[1] or digits[2]))
+    if asked.has(r"\ball\b"):
+        return _ALL
     word = re.search(rf"\b({'|'.join(_NUMBERS)})\b", asked.low)
     if word:
         return _NUMBERS[str(word[1])]
-    plural = asked.has(r"\b(?:sites|domains|hosts|websites|programs|apps|applications|windows|rank|ranking)\b")
+    plural = asked.has(
+        r"\b(?:sites|domains|hosts|websites|programs|programmes|tools|apps|applications|windows|rank|ranking)\b"
+    )
     return 3 if plural else 1
 
 
@@ -145,8 +124,3 @@ def _wants(asked: Asked) -> str:
         return "time"
     numeric = r"\b(?:how (?:many|much)|(?:tele)?phone|number|amount|total|price|cost|percent\w*|sum|count)\b"
     return "number" if asked.has(numeric) else ""
-
-
-def _sample(question: str) -> str:
-    found = SAMPLE.search(question)
-    return found[1] if found else ""

@@ -20,7 +20,7 @@ him his how i if in into is it its itself just let many may me mean more much my
 once only or other our out over own please s shall she should show so some something such tell than that the
 their them then there these they thing things this those through to too under up us utc very want was we were
 what whatever when where whether which while who whom whose why will with within would you your again still
-yet already exact
+yet already exact together both combined i'd i've i'm we've kindly actually really myself
 """)
 )
 """Words that only ask."""
@@ -31,7 +31,7 @@ screen screens display displayed shown showed shows show showing seen saw see vi
 appeared appearing say says said saying state stated states text texts line lines word words read reads
 written write writes print printed content contents contain contains contained page pages window windows tab
 tabs dialog dialogs dialogue field fields form row rows entry entries list listed titled title called named
-named label labelled message latest last first newest oldest earliest recent recently most used use time times
+named label labelled labeled message latest last first newest oldest earliest recent recently most used use time times
 date dates day moment entered typed current currently mentioned mention mentions value values
 """)
 )
@@ -41,10 +41,11 @@ COUNTING = frozenset(
     _split("""
 number count counts total often frequently frequent frequency most more many times top rank ranked ranking
 highest longest long duration durations minutes minute hours hour seconds second spent spend amount different
-distinct unique separate individual least order ordered descending two three four five six seven eight nine
-ten full busiest altogether overall sum average per biggest largest main mainly mostly single stretch
+distinct unique separate individual order ordered descending two three four five six seven eight nine
+ten full busiest altogether overall sum biggest largest main mainly mostly single stretch
 uninterrupted continuous continuously break without interruption row session sessions straight unbroken
-consecutive consecutively period end ended ending start started starting begin began until till much share go
+consecutive consecutively period end ended ending start started starting begin began until till much go
+days dates including respectively sorted sort primary primarily length
 """)
 )
 
@@ -55,9 +56,10 @@ went gone going view viewed viewing site sites website websites web domain domai
 hostnames url urls look looks looked looking read reads check checked
 address addresses page pages pageload pageloads internet browser browsers online active
 actively activated activity focus focused foreground front use used using uses run ran running work worked
-working program programs app apps application applications software tool tools process processes window
-windows title titles switch switched switches switching change changed changes changing move moved jump jumped
-flip flipped task desktop computer machine user person someone anybody keep kept stay stayed remain remained
+working program programs programme programmes app apps application applications software tool tools process processes
+window windows title titles switch switched switches switching change changed changes changing move moved jump jumped
+flip flipped toggle toggled hop hopped task tasks desktop computer machine pc laptop user person someone anybody
+keep kept stay stayed remain remained usage see saw history hits views accessed access been
 """)
 )
 """Words that a question about pages, programs and windows is made of."""

@@ -124,7 +124,7 @@ def test_an_end_of_time_and_a_rank_are_read() -> None:
     [
         ("xterm", "C:\\Program Files\\XTerm\\xterm.exe", "XTerm"),
         ("notepad++", "C:\\Program Files\\Notepad++\\notepad++.exe", "Notepad++"),
-        ("outlook", "C:\\Program Files\\Office\\OUTLOOK.EXE", "OUTLOOK"),
+        ("outlook", "C:\\Program Files\\Office\\OUTLOOK.EXE", "Outlook"),
         ("gedit", "/usr/bin/gedit", "gedit"),
     ],
 )
