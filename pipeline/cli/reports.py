@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.cli.context import DataRootOption, JsonOption, Session, SetOption, open_session
+from pipeline.cli.show_indexes import show_indexes
 from pipeline.errors import ExitCode, UsageError
 
 _MARKS = {"ok": "ok     ", "warning": "WARNING", "failure": "FAILURE"}
@@ -27,7 +28,7 @@ def status(
     as_json: JsonOption = False,
     overrides: SetOption = None,
 ) -> None:
-    """Show backlog, stages, failures, gate, workers and disk."""
+    """Show backlog, stages, failures, gate, workers, indexes and disk."""
     from pipeline.reports.status import report_status
 
     session = open_session(context, data_root, as_json, overrides)
@@ -146,5 +147,9 @@ def _show_surroundings(report: dict[str, Any], console: Console) -> None:
         console.print(
             f"last run: {last['state']} ({last['started_utc']} to {last['ended_utc'] or 'now'}) {last['reason']}"
         )
+    attempt = report["last_attempt"]
+    if attempt and attempt["run_id"] != last["run_id"]:
+        console.print(f"last attempt: {attempt['state']} ({attempt['ended_utc']}) {attempt['reason']}")
+    show_indexes(report["indexes"], console)
     sizes = ", ".join(f"{name} {size / 1024**2:.1f} MiB" for name, size in disk.items())
     console.print(f"disk: {sizes}")

@@ -10,9 +10,10 @@ from pipeline.dataroot import DataRoot
 from pipeline.errors import ContractInvalid, NotAvailableYet
 from pipeline.indexing.published import Published, published_at_us
 from pipeline.stores.catalog import Catalog
-from pipeline.stores.landscape import Manifest, open_landscape
+from pipeline.stores.landscape import REBUILD, Manifest, open_landscape
 from pipeline.stores.landscape_build import (
     EMBEDDINGS_BY,
+    INSTALL,
     SPANS_BY,
     KeepGoing,
     publish_landscape,
@@ -71,6 +72,13 @@ def landscape_published(root: DataRoot, catalog: Catalog) -> Published:
 def can_be_built() -> bool:
     """Whether LanceDB is installed; it is not imported."""
     return importlib.util.find_spec("lancedb") is not None
+
+
+def remedy(root: DataRoot) -> str:
+    """What to do to get a landscape that is up to date."""
+    if not can_be_built():
+        return INSTALL
+    return REBUILD if _embeddings(root) else "pipeline run --until-done"
 
 
 def _sound(root: DataRoot, catalog: Catalog) -> Manifest | None:

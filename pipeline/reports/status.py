@@ -1,9 +1,11 @@
-"""How far things are: backlog by stage, failures, gate, workers, disk."""
+"""How far things are: backlog by stage, failures, gate, workers, indexes, disk."""
 
 from __future__ import annotations
 
 import shutil
+import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,15 +13,18 @@ from typing import Any
 from pipeline.dag import STAGES, Stage
 from pipeline.dataroot import DataRoot
 from pipeline.gate import Gate
-from pipeline.runs.manifest import read_manifest
+from pipeline.reports.indexes import report_indexes
+from pipeline.runs.manifest import last_attempt, read_manifest
 from pipeline.runs.servers import server_status
 from pipeline.settings import Settings
 from pipeline.stores.catalog import DONE, FAILED, PARKED, Catalog, count_outcomes
 from pipeline.stores.evidence import EvidenceStore
 
 
-def report_status(root: DataRoot, settings: Settings) -> dict[str, Any]:
-    """Gather what an operator wants to know, reading only. Raises ContractInvalid."""
+def report_status(
+    root: DataRoot, settings: Settings, now_us: Callable[[], int] = lambda: time.time_ns() // 1000
+) -> dict[str, Any]:  # fmt: skip
+    """Gather what an operator wants to know, reading only; `now_us` is the clock of ages. Raises ContractInvalid."""
     with ExitStack() as stack:
         evidence = stack.enter_context(EvidenceStore(root.require()))
         catalog = stack.enter_context(Catalog(root, read_only=True)) if root.catalog_db.exists() else None
@@ -35,6 +40,8 @@ def report_status(root: DataRoot, settings: Settings) -> dict[str, Any]:
             "last_run": {
                 name: last_run.get(name) for name in ("run_id", "state", "reason", "started_utc", "ended_utc")
             },
+            "last_attempt": last_attempt(catalog) if catalog else {},
+            "indexes": report_indexes(root, evidence, catalog, now_us()),
             "disk": _disk(root),
         }
 

@@ -41,7 +41,8 @@ class IndexKeeper:
 
         Runs that the user always ends would never come to renewing it; a run that did so each time, never to reading.
         """
-        if not self._long_ago(int(self.catalog.mark(_TRIED_MARK) or 0)):
+        tried = self.catalog.mark(_TRIED_MARK)
+        if tried is not None and not self._long_ago(int(tried)):
             return False
         if self._is_overdue(text_index_published(self.root, self.catalog)):
             return True

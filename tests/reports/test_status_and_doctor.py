@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from embedding_model import Embedder, process_with
 from screen_memory import RUN, InProcessModel, Memory, failing, minutes, process
 
 from pipeline.cli.main import run
+from pipeline.cli.show_indexes import age_in_words
 from pipeline.dataroot import DataRoot
-from pipeline.errors import ContractInvalid, DataRootMissing
+from pipeline.errors import Blocked, ContractInvalid, DataRootMissing
+from pipeline.gate import Gate, Verdict
 from pipeline.reports import doctor
 from pipeline.reports.doctor import examine, to_json
 from pipeline.reports.status import report_status
@@ -109,6 +113,85 @@ def test_the_gate_is_told(signal: bool | None, is_open: bool, reason: str, memor
         content = {"ts_utc": datetime.now(UTC).isoformat(), "idle_seconds": 9, "user_active": signal}
         memory.root.activity_signal().write_text(json.dumps(content))
     assert report_status(memory.root, Settings())["gate"] == {"open": is_open, "reason": reason}
+
+
+def indexes(root: DataRoot, later_s: int = 0) -> dict[str, Any]:
+    found = report_status(root, Settings(), lambda: time.time_ns() // 1000 + later_s * 1_000_000)["indexes"]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_what_questions_can_read_is_told_with_its_age_and_how_far_it_is_behind(memory: Memory) -> None:
+    nothing = {"present": False, "built_utc": None, "age_s": None, "up_to_date": False}
+    text = {"frames_captured_since": 4, "frames_read_since": 0, "renew": "pipeline run --until-done"}
+    assert indexes(memory.root)["text_index"] == {**nothing, **text}
+    assert indexes(memory.root)["landscape"] | {"renew": ""} == {
+        **nothing, "spans": 0, "left_out": 0, "model": None, "renew": "",
+    }  # fmt: skip
+    process(memory.root)
+    text = indexes(memory.root, later_s=7200)["text_index"]
+    assert 7200 <= text["age_s"] < 7260
+    assert text["built_utc"].endswith("Z")
+    assert (text["present"], text["up_to_date"]) == (True, True)
+    memory.frame(7, minutes(10, 7)[0])
+    memory.frame(8, minutes(10, 8)[0])
+    text = indexes(memory.root)["text_index"]
+    assert (text["up_to_date"], text["frames_captured_since"], text["frames_read_since"]) == (False, 2, 0)
+
+
+def test_frames_that_were_read_after_the_index_was_built_are_told(memory: Memory) -> None:
+    process(memory.root, stages=("list_frames",))
+
+    class Closing(Gate):
+        def ask(self) -> Verdict:
+            return Verdict(len(model.asked) < 3, "made for a test")
+
+    model = InProcessModel(memory.root)
+    with pytest.raises(Blocked):
+        process(memory.root, model, Closing(memory.root.activity_signal), shard_frames=1)
+    text = indexes(memory.root)["text_index"]
+    assert (text["up_to_date"], text["frames_captured_since"], text["frames_read_since"]) == (False, 0, 3)
+
+
+def test_a_landscape_is_told_with_its_model_and_when_it_is_behind(tmp_path: Path) -> None:
+    pytest.importorskip("lancedb")
+    memory = Memory(tmp_path / "root")
+    memory.frame(0, minutes(10, 0)[0])
+    process_with(memory.root, Embedder(memory.root))
+    found = indexes(memory.root)["landscape"]
+    assert (found["present"], found["up_to_date"], found["spans"], found["model"]) == (True, True, 1, "a")
+    assert found["renew"] == "pipeline landscape build"
+    [path] = (memory.root.facts / "spans").rglob("part-*.parquet")
+    path.write_bytes(path.read_bytes())
+    assert indexes(memory.root)["landscape"]["up_to_date"] is False
+
+
+def test_status_shows_indexes_and_the_last_attempt_to_people(
+    memory: Memory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    process(memory.root)
+    assert run(["--data-root", str(memory.root), "status"]) == 0
+    out = capsys.readouterr().out
+    assert "text index: built 20" in out
+    assert "ago), up to date" in out or "(just now), up to date" in out
+    assert "landscape: none yet  → " in out
+    assert "last attempt" not in out
+    memory.frame(7, minutes(10, 7)[0])
+    with pytest.raises(Blocked):
+        process(memory.root, gate=Gate(memory.root.activity_signal))
+    assert run(["--data-root", str(memory.root), "status"]) == 0
+    out = capsys.readouterr().out
+    assert "behind: 1 frame captured since  → pipeline run --until-done" in out
+    assert "last attempt: blocked (20" in out
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "just now"), (1, "1 second ago"), (59, "59 seconds ago"), (3599, "59 minutes ago"), (3600, "1 hour ago"),
+     (200_000, "2 days ago")],
+)  # fmt: skip
+def test_an_age_is_said_as_a_person_says_it(seconds: int, words: str) -> None:
+    assert age_in_words(seconds) == words
 
 
 def test_looking_changes_nothing(memory: Memory) -> None:

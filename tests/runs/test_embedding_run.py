@@ -3,60 +3,21 @@
 from __future__ import annotations
 
 import logging
-from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from screen_memory import InProcessModel, Memory, fact_files, minutes, open_gate, rows
+from embedding_model import Embedder, process_with
+from screen_memory import InProcessModel, Memory, fact_files, minutes, rows
 
 from pipeline.clients import ServerGone
 from pipeline.dataroot import DataRoot
-from pipeline.engines.local import LocalEngine
-from pipeline.engines.spans import EmbedModel
-from pipeline.errors import Blocked, ExitCode, NothingToDo, NotInstalled, Unavailable
+from pipeline.errors import Blocked, ExitCode, NothingToDo, Unavailable
 from pipeline.gate import Gate, Verdict
-from pipeline.runs.loop import run
-from pipeline.runs.models import remembering
-from pipeline.runs.progress import LogProgress
-from pipeline.runs.report import RunOptions, RunReport
 from pipeline.runs.servers import not_installed
-from pipeline.settings import Settings
-from schemas.canonical import sha256_hex
 from schemas.evidence import WINDOW
-from schemas.serving import Embedding, ModelIdentity, SampleFailure
-
-FAILURE = SampleFailure("model_failed", "made for a test", True)
-
-
-class Embedder:
-    """An embedding model that is a function of the text; counts what it was asked."""
-
-    def __init__(self, root: DataRoot, name: str = "a", remember: bool = True) -> None:
-        self.root = root
-        self.identity = ModelIdentity(provider_id="test", model_id=name, model_digest=sha256_hex(name.encode()))
-        self.asked: list[str] = []
-        self.may_send: Callable[[], bool] = lambda: True
-        self.failures: dict[str, int] = {}
-        self.remember = remember
-
-    def __call__(self, producer: str) -> EmbedModel:
-        if not self.remember:
-            return EmbedModel(self.identity, self.embed)
-        return EmbedModel(self.identity, remembering(self.root, self.identity, producer, self.embed))
-
-    def embed(self, texts: Sequence[str]) -> Iterator[tuple[int, Embedding | SampleFailure]]:
-        for index, text in enumerate(texts):
-            if not self.may_send():
-                return
-            self.asked.append(text)
-            if self.failures.get(text, 0):
-                self.failures[text] -= 1
-                yield index, FAILURE
-                continue
-            digest = sha256_hex(f"{self.identity.model_id} {text}".encode())
-            yield index, Embedding(array("f", [int(digest[:4], 16) / 65_536, 0.5]), len(text.split()), False)
+from schemas.serving import Embedding, SampleFailure
 
 
 @pytest.fixture
@@ -77,20 +38,6 @@ def fill(memory: Memory) -> None:
     memory.frame(9, "2026-03-02T08:00:00.000Z", window_ref={"record_id": "w/0", "window": {"title": "A", "hwnd": 7}})
 
 
-def process(
-    root: DataRoot,
-    embedder: Embedder | NotInstalled | None,
-    model: InProcessModel | None = None,
-    gate: Gate | None = None,
-    shard_frames: int = 0,
-    **options: object,
-) -> RunReport:
-    settings = Settings(shard_frames=shard_frames, retry_backoff_s=0)
-    chosen = RunOptions(**{"until_done": True, **options})  # type: ignore[arg-type]
-    return run(root, settings, chosen, LocalEngine(root), gate or open_gate(root), model or InProcessModel(root),
-               LogProgress(), embedder)  # fmt: skip
-
-
 def outcomes(root: DataRoot) -> dict[str, str]:
     return {row["sample_id"]: row["status"] for row in rows(root, "stage_outcomes") if row["stage"] == "embed_spans"}
 
@@ -104,7 +51,7 @@ def span_ids(root: DataRoot) -> set[str]:
 
 
 def test_every_span_gets_its_embedding(memory: Memory) -> None:
-    report = process(memory.root, Embedder(memory.root))
+    report = process_with(memory.root, Embedder(memory.root))
     assert report.samples["embed_spans"] == Counter(done=6)
     assert [row["window_title"] for row in rows(memory.root, "spans")] == ["A", "B", "A", "C", "C", "A"]
     assert embeddings(memory.root).keys() == span_ids(memory.root) == outcomes(memory.root).keys()
@@ -115,27 +62,27 @@ def test_every_span_gets_its_embedding(memory: Memory) -> None:
 def test_files_do_not_depend_on_shards_or_on_what_is_remembered(
     shard_frames: int, memory: Memory, tmp_path: Path
 ) -> None:
-    process(memory.root, Embedder(memory.root))
+    process_with(memory.root, Embedder(memory.root))
     other = Memory(tmp_path / "other")
     fill(other)
-    process(other.root, Embedder(other.root, remember=False), shard_frames=shard_frames)
+    process_with(other.root, Embedder(other.root, remember=False), shard_frames=shard_frames)
     assert fact_files(other.root) == fact_files(memory.root)
 
 
 def test_the_same_text_is_never_sent_twice(memory: Memory) -> None:
     embedder = Embedder(memory.root)
-    process(memory.root, embedder, shard_frames=1)
+    process_with(memory.root, embedder, shard_frames=1)
     texts = {row["text"] for row in rows(memory.root, "spans")}
     assert sorted(embedder.asked) == sorted(texts)
     memory.frame(20, "2026-03-03T08:00:00.000Z", window_ref={"record_id": "w/0", "window": {"title": "A", "hwnd": 7}})
     same = InProcessModel(memory.root)
-    process(memory.root, embedder, same)
+    process_with(memory.root, embedder, same)
     assert len(embedder.asked) == len(set(embedder.asked))
 
 
 @pytest.mark.parametrize("damage", ["gone", "garbage", "empty"])
 def test_what_is_remembered_comes_back_from_the_records(damage: str, memory: Memory) -> None:
-    process(memory.root, Embedder(memory.root))
+    process_with(memory.root, Embedder(memory.root))
     before = fact_files(memory.root)
     if damage == "gone":
         memory.root.embedding_memo.unlink()
@@ -163,24 +110,24 @@ class remembered:  # noqa: N801 reads as a statement
 
 
 def test_another_model_is_asked_anew_and_only_on_request(memory: Memory) -> None:
-    process(memory.root, Embedder(memory.root))
+    process_with(memory.root, Embedder(memory.root))
     before = embeddings(memory.root)
     newer = Embedder(memory.root, "b")
     with pytest.raises(NothingToDo):
-        process(memory.root, newer)
-    process(memory.root, newer, InProcessModel(memory.root), reprocess=True)
+        process_with(memory.root, newer)
+    process_with(memory.root, newer, InProcessModel(memory.root), reprocess=True)
     assert len(newer.asked) == len(set(newer.asked)) > 0
     kept = {row["row_hash"] for row in rows(memory.root, "records") if row["modality"] == "embed"}
     assert set(before.values()) < kept
 
 
 def test_a_span_that_changes_is_embedded_again_and_its_old_outcome_goes(memory: Memory) -> None:
-    process(memory.root, Embedder(memory.root))
+    process_with(memory.root, Embedder(memory.root))
     before = span_ids(memory.root)
     [moment] = minutes(11, 31)
     window = {"title": "C", "process_path": "/usr/bin/editor", "hwnd": 7, "rect": [0, 0, 640, 480]}
     memory.frame(30, moment, window_ref={"record_id": "w/0", "window": window})
-    report = process(memory.root, Embedder(memory.root))
+    report = process_with(memory.root, Embedder(memory.root))
     assert report.samples["embed_spans"] == Counter(done=1)
     assert len(before - span_ids(memory.root)) == 1
     assert outcomes(memory.root).keys() == span_ids(memory.root)
@@ -188,11 +135,11 @@ def test_a_span_that_changes_is_embedded_again_and_its_old_outcome_goes(memory: 
 
 
 def test_a_text_that_fails_is_tried_again_and_then_parked(memory: Memory) -> None:
-    process(memory.root, None)
+    process_with(memory.root, None)
     texts = {row["window_title"]: row["text"] for row in rows(memory.root, "spans")}
     embedder = Embedder(memory.root)
     embedder.failures = {texts["B"]: 1, texts["C"]: 99}
-    report = process(memory.root, embedder)
+    report = process_with(memory.root, embedder)
     assert report.samples["embed_spans"] == Counter(done=5, failed=3, parked=1)
     assert Counter(outcomes(memory.root).values()) == Counter(done=5, parked=1)
 
@@ -206,11 +153,11 @@ def test_the_gate_is_heeded_between_texts_and_what_is_finished_is_kept(memory: M
 
     embedder.may_send = lambda: len(embedder.asked) < 2
     with pytest.raises(Blocked):
-        process(memory.root, embedder, gate=Closing(memory.root.activity_signal))
+        process_with(memory.root, embedder, gate=Closing(memory.root.activity_signal))
     assert len(embedder.asked) == 2
     assert 0 < len(embeddings(memory.root)) < 6
     rest = Embedder(memory.root)
-    process(memory.root, rest)
+    process_with(memory.root, rest)
     assert not set(rest.asked) & set(embedder.asked)
     assert embeddings(memory.root).keys() == span_ids(memory.root)
 
@@ -227,7 +174,7 @@ def test_a_server_that_dies_is_started_again(memory: Memory) -> None:
         yield from embed(texts)
 
     embedder.embed = dying  # type: ignore[method-assign]
-    report = process(memory.root, embedder)
+    report = process_with(memory.root, embedder)
     assert report.samples["embed_spans"] == Counter(done=6, failed=1)
     assert embeddings(memory.root).keys() == span_ids(memory.root)
 
@@ -237,31 +184,31 @@ def test_without_the_package_all_else_is_done_and_it_is_said_once(
 ) -> None:
     caplog.set_level(logging.INFO)
     missing = not_installed("embed", "torch")
-    report = process(memory.root, missing)
+    report = process_with(memory.root, missing)
     assert len(span_ids(memory.root)) == 6
     assert "embed_spans" not in report.samples
     told = [record.getMessage() for record in caplog.records if "autocapture-pipeline[embed]" in record.getMessage()]
     assert len(told) == 1
     assert told[0].startswith("6 spans wait for their embedding")
     with pytest.raises(NothingToDo):
-        process(memory.root, missing)
+        process_with(memory.root, missing)
 
 
 def test_without_the_package_a_closed_gate_does_not_matter_when_nothing_else_is_pending(memory: Memory) -> None:
-    process(memory.root, None)
+    process_with(memory.root, None)
     with pytest.raises(NothingToDo):
-        process(memory.root, not_installed("embed", "torch"), gate=Gate(memory.root.activity_signal))
+        process_with(memory.root, not_installed("embed", "torch"), gate=Gate(memory.root.activity_signal))
 
 
 def test_without_the_package_the_stage_asked_for_by_name_is_unavailable(memory: Memory) -> None:
-    process(memory.root, None)
+    process_with(memory.root, None)
     with pytest.raises(Unavailable) as caught:
-        process(memory.root, not_installed("embed", "torch"), stages=("embed_spans",))
+        process_with(memory.root, not_installed("embed", "torch"), stages=("embed_spans",))
     assert caught.value.exit_code == ExitCode.UNAVAILABLE
     assert "pip install 'autocapture-pipeline[embed]'" in str(caught.value)
 
 
 def test_a_limit_on_frames_does_not_count_spans(memory: Memory) -> None:
-    process(memory.root, None)
-    report = process(memory.root, Embedder(memory.root), max_frames=1)
+    process_with(memory.root, None)
+    report = process_with(memory.root, Embedder(memory.root), max_frames=1)
     assert report.samples["embed_spans"] == Counter(done=6)

@@ -10,9 +10,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from embedding_model import Embedder, process_with
 from screen_memory import InProcessModel, Memory, folder_in_memory, minutes, rows
-from test_embedding_run import Embedder
-from test_embedding_run import process as process_with
 
 from pipeline.dataroot import DataRoot
 from pipeline.errors import Blocked, ContractInvalid, NothingToDo

@@ -27,9 +27,9 @@ from screen_memory import (
 )
 
 from pipeline.dataroot import DataRoot
-from pipeline.errors import Blocked, Busy, DataRootMissing, NothingToDo, UsageError
+from pipeline.errors import Blocked, Busy, ContractInvalid, DataRootMissing, NothingToDo, Unavailable, UsageError
 from pipeline.gate import Gate, Verdict
-from pipeline.runs.manifest import read_manifest
+from pipeline.runs.manifest import last_attempt, read_manifest
 from pipeline.stores.catalog import Catalog
 from pipeline.stores.lock import hold_lock
 from schemas.evidence import FRAME, INPUT, UIA_SNAPSHOT, WINDOW
@@ -532,6 +532,20 @@ def test_a_second_run_on_the_same_dataroot_is_told_that_it_is_busy(memory: Memor
     process(memory.root)
 
 
+def test_that_the_user_is_active_counts_for_more_than_that_another_run_is_at_work(memory: Memory) -> None:
+    fill(memory)
+    memory.root.require_writable()
+    with hold_lock(memory.root.run_lock, "run"), pytest.raises(Blocked, match="the user is active"):
+        process(memory.root, gate=ClosingGate(memory.root, 0))
+
+
+def test_that_the_evidence_cannot_be_read_counts_for_more_than_both(memory: Memory) -> None:
+    memory.root.require_writable()
+    memory.root.metadata_db.write_bytes(b"no database" * 100)
+    with hold_lock(memory.root.run_lock, "run"), pytest.raises(ContractInvalid):
+        process(memory.root, gate=ClosingGate(memory.root, 0))
+
+
 def test_a_dataroot_that_does_not_exist_is_not_made(tmp_path: Path) -> None:
     root = DataRoot(tmp_path / "none")
     with pytest.raises(DataRootMissing):
@@ -562,6 +576,51 @@ def test_the_manifest_of_a_blocked_run_says_why_and_what_was_done(memory: Memory
     manifest = read_manifest(path)
     assert (manifest["state"], manifest["reason"]) == ("blocked", "stopped: the user is active")
     assert sum(manifest["stages"]["list_frames"]["counts"].values()) == len(rows(memory.root, "frames")) > 0
+
+
+def attempt(root: DataRoot) -> dict[str, Any]:
+    with Catalog(root, read_only=True) as catalog:
+        return last_attempt(catalog)
+
+
+def test_a_run_that_did_nothing_leaves_no_manifest_but_when_it_was(memory: Memory) -> None:
+    with pytest.raises(NothingToDo):
+        process(memory.root)
+    assert (attempt(memory.root)["state"], attempt(memory.root)["reason"]) == ("completed", "nothing to do")
+    fill(memory)
+    with pytest.raises(Blocked):
+        process(memory.root, gate=ClosingGate(memory.root, 0))
+    assert (attempt(memory.root)["state"], attempt(memory.root)["reason"]) == ("blocked", "stopped: the user is active")
+    assert not memory.root.manifests.exists()
+    report = process(memory.root)
+    assert attempt(memory.root)["run_id"] == report.run_id
+    with pytest.raises(NothingToDo):
+        process(memory.root)
+    assert attempt(memory.root)["run_id"] != report.run_id
+    assert [read_manifest(path)["run_id"] for path in memory.root.manifests.iterdir()] == [report.run_id]
+
+
+def test_manifests_of_runs_that_worked_are_kept_for_good(memory: Memory) -> None:
+    for number in range(4):
+        memory.frame(number, minutes(10, number)[0])
+        process(memory.root)
+    found = [read_manifest(path) for path in sorted(memory.root.manifests.iterdir())]
+    assert [manifest["stages"]["find_text_lines"]["counts"] for manifest in found] == [{"done": 1}] * 4
+    assert all(manifest["indexes"]["text_index"] for manifest in found)
+
+
+def test_a_run_whose_model_is_not_to_be_had_leaves_a_manifest(memory: Memory) -> None:
+    memory.frame(0, minutes(10, 0)[0])
+    process(memory.root, stages=("list_frames",))
+
+    class Absent(InProcessModel):
+        def __call__(self, kind: str) -> Any:
+            raise Unavailable("no model", remedy="get one")
+
+    with pytest.raises(Unavailable):
+        process(memory.root, Absent(memory.root), stages=("find_text_lines",))
+    *_, last = sorted(memory.root.manifests.iterdir())
+    assert (read_manifest(last)["state"], read_manifest(last)["reason"]) == ("failed", "no model")
 
 
 def test_a_run_that_failed_says_so(memory: Memory) -> None:
