@@ -76,6 +76,6 @@ def _explained(kind: str, message: str, settings: Settings) -> PipelineError:
         return ContractInvalid(f"refused: {message}", remedy="any DuckDB can do more: see docs/sql.md")
     if kind == "unreadable":
         return ContractInvalid(
-            f"a fact file cannot be read: {message}", remedy="move derived/ away, then: pipeline run"
+            f"a fact file cannot be read: {message}", remedy="pipeline doctor names the file and what helps"
         )
     return UsageError(f"SQL: {message}")
