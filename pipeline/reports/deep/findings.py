@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.ingest.handoff_directory import path_text
 from pipeline.reports.deep.codes import CODES, FAILURE, OK, WARNING
 
 MOST_EXAMPLES = 5
@@ -89,6 +88,6 @@ class Findings:
 
 def shown(text: str, longest: int = _LONGEST_EXAMPLE) -> str:
     """Text from outside as one short printable line."""
-    line = path_text(text)
+    line = text.encode(errors="backslashreplace").decode()
     line = line if line.isprintable() else repr(line)
     return line if len(line) <= longest else f"{line[:longest]}…"
