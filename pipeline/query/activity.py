@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pipeline.query.check import Claim, Rule
+from pipeline.query.ends import at_end, outermost, spans
 from pipeline.query.findings import Desk, Found, minutes, plural
 from pipeline.query.intents import Intent
 from pipeline.query.mentions import Mention, of_frame, of_window, seen_change, seen_in_frame
 from pipeline.query.plan import Plan
-from pipeline.query.timeline import HOUR_US, Activity, Seen, follow, switches_by_hour
-from pipeline.query.words import covers
+from pipeline.query.timeline import Activity, Seen, follow, switches_by
+from pipeline.query.words import contains_term, covers
 from pipeline.stores.text_index import DAY_US
 
 NOTHING = "no active window was recorded"
@@ -48,7 +49,11 @@ def time_in_programs(plan: Plan, desk: Desk) -> Found:
 
 
 def time_in_windows(plan: Plan, desk: Desk) -> Found:
-    """How long windows were active."""
+    """How long windows were active: each, or all together whose title has what the question names."""
+    words = ", ".join((*plan.phrases, *plan.terms))
+    if words and not re.search(r"\b(?:which|rank|top|list|each)\b", plan.question.lower()):
+        wanted = _wanted(plan, desk)
+        return _times(plan, desk, wanted, lambda _: f'"{words}"')
     return _times(
         plan, desk, lambda seen: (seen.app, clean_title(seen.text)), lambda seen: f'"{clean_title(seen.text)}"'
     )
@@ -89,32 +94,36 @@ def longest(plan: Plan, desk: Desk) -> Found:
 
 
 def switches(plan: Plan, desk: Desk) -> Found:
-    """How often the active window changed, in all or in the full hour in which it did most often."""
+    """How often the active window changed, in all, or in the full hour or day in which it did most often."""
     start, end = plan.stretch.start_us, plan.stretch.end_us
     known = sightings(desk, start, end)
-    by_hour = switches_by_hour(known, start, end)
-    if not by_hour:
+    unit = next((unit for unit in ("hour", "day") if re.search(rf"\b{unit}\b", plan.question.lower())), "")
+    most = bool(unit) and re.search(r"\b(?:most|busiest|highest|top|max\w*)\b", plan.question.lower()) is not None
+
+    def counted(seen: Iterable[Seen]) -> dict[int, list[tuple[Seen, Seen]]]:
+        return switches_by(desk.start_of(unit) if most else lambda _: start, seen, start, end)
+
+    found = counted(known)
+    if not found:
         return Found(nothing="no change of the active window was recorded")
-    if re.search(r"\bhour", plan.question.lower()):
-        hour = min(by_hour, key=lambda item: (-len(by_hour[item]), item))
-        pairs = by_hour[hour]
-        text = (
-            f"the active window changed most often between {desk.when(hour)} and {desk.when(hour + HOUR_US)}:"
-            f" {plural(len(pairs), 'time')}"
-        )
+    period = _busiest(found)
+    pairs = found[period]
+    times = plural(len(pairs), "time")
+    text = f"the active window changed {times} {desk.between(start, end)}"
+    if most:
+        until = desk.start_of(unit, 1)(period)
+        text = f"the active window changed most often between {desk.when(period)} and {desk.when(until)}: {times}"
 
-        def rule(seen: Sequence[Seen]) -> bool:
-            again = switches_by_hour(seen, start, end)
-            return min(again, key=lambda item: (-len(again[item]), item)) == hour and len(again[hour]) == len(pairs)
-    else:
-        pairs = [pair for number in sorted(by_hour) for pair in by_hour[number]]
-        text = f"the active window changed {plural(len(pairs), 'time')} {desk.between(start, end)}"
-
-        def rule(seen: Sequence[Seen]) -> bool:
-            return sum(len(item) for item in switches_by_hour(seen, start, end).values()) == len(pairs)
+    def rule(seen: Sequence[Seen]) -> bool:
+        again = counted(seen)
+        return _busiest(again) == period and len(again[period]) == len(pairs)
 
     cited = tuple(known[after] for _, after in pairs)
     return Found([Claim(text, cited, _others(known, cited), rule)], NOTHING, parts=("windows",))
+
+
+def _busiest(found: Mapping[int, Sequence[object]]) -> int:
+    return min(found, key=lambda period: (-len(found[period]), period))
 
 
 def active_at(plan: Plan, desk: Desk) -> Found:
@@ -153,7 +162,7 @@ def _listed(plan: Plan, desk: Desk, noun: str, key: Callable[[Mention], object])
             mention = of_frame(frame)
             if mention.text and wanted(seen_in_frame(frame)):
                 groups.setdefault(key(mention), []).append(mention)
-    claims, firsts = [], []
+    claims, firsts, labels = [], [], dict[str, str]()
     for own in sorted(groups.values(), key=lambda item: min(mention.ts for mention in item)):
         first, last = min(own, key=lambda item: item.ts), max(own, key=lambda item: item.ts)
         firsts.append(first)
@@ -161,9 +170,15 @@ def _listed(plan: Plan, desk: Desk, noun: str, key: Callable[[Mention], object])
         label = name if noun == "program" else f'{name}: "{clean_title(first.text)}"'
         text = f"{label}, first seen {desk.when(first.ts)}, last seen {desk.when(last.ts)}"
         cited = (first,) if first.frame.frame_id == last.frame.frame_id else (first, last)
-        claims.append(Claim(text, cited, (), _spans(first.ts, last.ts)))
+        claims.append(Claim(text, cited, (), spans(first.ts, last.ts)))
+        labels |= {mention.row_id: label for mention in cited}
     if not claims:
         return Found(nothing=NOTHING)
+    if len(plan.ends) == 1:
+        name = next(iter(plan.ends))
+        outer, others = outermost(name, [mention for claim in claims for mention in claim.cited])
+        text = f"{labels[outer.row_id]} was {name} seen {desk.when(outer.ts)}"
+        return Found([Claim(text, (outer,), others, at_end(name, outer.ts))], NOTHING, parts=("frames",))
 
     def counted(seen: Sequence[Seen]) -> bool:
         return len({(item.app, clean_title(item.text)) if noun == "window" else item.app for item in seen}) == len(
@@ -171,7 +186,7 @@ def _listed(plan: Plan, desk: Desk, noun: str, key: Callable[[Mention], object])
         )
 
     head = Claim(f"{plural(len(claims), noun)} active {desk.between(start, end)}", tuple(firsts), (), counted)
-    return Found([head, *claims], NOTHING, parts=("frames",))
+    return Found([head, *claims], NOTHING, headline=1 + (len(claims) == 1), parts=("frames",))
 
 
 def _times(plan: Plan, desk: Desk, key: Callable[[Seen], object], label: Callable[[Seen], str]) -> Found:
@@ -189,7 +204,7 @@ def _times(plan: Plan, desk: Desk, key: Callable[[Seen], object], label: Callabl
     chosen = ranked if plan.programs else ranked[: plan.top]
     claims = []
     for place, name in enumerate(chosen, start=1):
-        own = [item for item in activities if key(item.first) == name]
+        own = [item for item in activities if key(item.first) == name and wanted(item.first)]
         cited = tuple(dict.fromkeys(known[item.first] for item in sorted(own, key=lambda item: -item.length)))
         prefix = f"{place}. " if len(chosen) > 1 else ""
         text = f"{prefix}{label(firsts[name])} was active for {minutes(totals[name])}"
@@ -198,13 +213,18 @@ def _times(plan: Plan, desk: Desk, key: Callable[[Seen], object], label: Callabl
     return Found(claims, NOTHING, headline=max(1, len(claims)), parts=("windows",))
 
 
+def _wanted_title(plan: Plan, title: str, app: str | None) -> bool:
+    return all(covers(title, word) or word.casefold() == (app or "") for word in plan.terms) and all(
+        contains_term(title, phrase) for phrase in plan.phrases
+    )
+
+
 def _wanted(plan: Plan, desk: Desk) -> Callable[[Seen], bool]:
     """Whether a sighting passes what the question names: programs, and words of the title."""
-    words = (*plan.terms, *plan.phrases)
     return lambda seen: (
         desk.allows(seen.app)
         and (not plan.programs or seen.app in plan.programs)
-        and all(covers(seen.text, word) or word.casefold() == (seen.app or "") for word in words)
+        and _wanted_title(plan, seen.text, seen.app)
     )
 
 
@@ -229,10 +249,6 @@ def _is_active(activity: Activity, start: int, end: int) -> Rule:
         return any((a.start, a.end, a.first.text) == (activity.start, activity.end, activity.first.text) for a in again)
 
     return check
-
-
-def _spans(first: int, last: int) -> Rule:
-    return lambda seen: min(item.ts for item in seen) == first and max(item.ts for item in seen) == last
 
 
 def _others(known: Known, cited: Sequence[Mention]) -> tuple[Mention, ...]:

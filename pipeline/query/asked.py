@@ -20,6 +20,8 @@ class Asked:
     programs: tuple[str, ...]
     unexplained: tuple[str, ...]
     stretch: Stretch | None
+    plain: str = ""
+    """The question in lower case without the names of sites and programs."""
     unclear: str = ""
     """Why the time is not clear."""
 
@@ -67,13 +69,14 @@ ACTIVE = (
 ON_SCREEN = (
     r"\b(?:on (?:the |my |our |a )?(?:screen|display|monitor|desktop)|(?:was|were|am) (?:i|we) (?:doing|looking|"
     r"seeing|working|"
-    r"using|on)|(?:did|do) (?:i|we) (?:do|see|have|look|use)|visible|displayed|shown|showing|see|seen|saw|open|up)\b"
+    r"using|on)|(?:did|do) (?:i|we) (?:do|see|have|look|use)|visible|displayed|shown|showing|see|seen|saw|open|up|"
+    r"screen(?:shots?)?)\b"
 )
 MOST = r"\b(?:most|top|rank(?:ed|ing)?|highest|longest|favou?rite|busiest|main(?:ly)?|primary|primarily)\b"
 TIME = (
     r"\b(?:how (?:long|much time)|time (?:was |is |were )?(?:spent|active)|active time|screen\s?time|time (?:in|"
     r"on|with)|"
-    r"minutes|mins|hours|hrs|seconds|longest|most time|duration|time spent)\b"
+    r"minutes|mins|hours|hrs|seconds|longest|most time|duration|usage|time spent)\b"
 )
 COUNTED = (
     r"\b(?:how many|how often|how frequently|number of|no\. of|count(?:s)? (?:of|the)|count|what (?:is|was) the count|"
@@ -81,7 +84,8 @@ COUNTED = (
 )
 UNBROKEN = (
     r"\b(?:uninterrupted(?:ly)?|continuous(?:ly)?|without (?:a |any )?(?:break|interruption|switch\w*|pause)|unbroken|"
-    r"at a (?:stretch|time)|in one go|in a row|straight|single (?:session|stretch|period)|consecutive(?:ly)?|non-?stop|"
+    r"at a (?:stretch|time)|in one go|(?:single|in one|of one) (?:program|programme|app|application|window)|"
+    r"in a row|straight|single (?:session|stretch|period)|consecutive(?:ly)?|non-?stop|"
     r"(?:session|stretch|streak|spell|run))\b"
 )
 SWITCH = (
@@ -122,7 +126,7 @@ FILE = r"\b(?:files?|documents?|windows?|tabs?|folders?)\b|\b[\w-]+\.[a-z]{1,5}\
 COMMAND = r"\b(?:command|commands|run|running|ran|execut\w+|script|invocation|call(?:ing)?|terminal|shell|console)\b"
 ENDING = (
     r"\b(?:errors?|exception|fail(?:ed|s|ing|ure)?|crash(?:ed)?|traceback|abort(?:ed)?|raise[ds]?|wrong|exit(?:ed)?|"
-    r"die[ds]?|break|broke)\b"
+    r"die[ds]?|break|broke|went wrong)\b"
 )
 PERIOD = r"\b(?:day|date|weekday|week|month|hour|morning|afternoon|evening)\b"
 UNKNOWN = (

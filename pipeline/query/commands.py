@@ -27,7 +27,9 @@ _ERROR = re.compile(
     re.IGNORECASE,
 )
 _SPELLED = re.compile(
-    r"\b(?:command|running|executing|executed|ran|run of|run|script|invocation of|did|does|calling|of)\s+(?P<c>\S.*?)"
+    r"\b(?:command|running|executing|executed|ran|run of|run|script|invocation of|did|does|calling|of|wrong with|"
+    r"wrong in)"
+    r"\s+(?P<c>\S.*?)"
     r"(?:\s+(?:command\s+)?(?:end|ends|ended|fail|fails|failed|give|gives|gave|print|printed|raise|raised|"
     r"exit|exited|crash|"
     r"crashed|produce|produced|report|reported|throw|threw|stop|stopped|abort|aborted|finish|finished|show|showed|die|"

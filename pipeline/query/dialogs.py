@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from pipeline.query.activity import sightings
 from pipeline.query.check import Claim
+from pipeline.query.ends import spans
 from pipeline.query.findings import Desk, Found, plural
 from pipeline.query.layout import in_window, lines_on
 from pipeline.query.mentions import Mention, of_frame
-from pipeline.query.pages import spans
 from pipeline.query.plan import Plan
 from pipeline.query.timeline import follow
 from pipeline.query.words import contains_term, covers
@@ -52,6 +52,9 @@ _TROUBLE = re.compile(
     re.IGNORECASE,
 )
 
+_OF_TROUBLE = re.compile(r"error|warning|alert|fail|problem|trouble|issue", re.IGNORECASE)
+"""Words of a question about dialogs that tell of trouble, not about all."""
+
 
 @dataclass(frozen=True)
 class _Dialog:
@@ -77,25 +80,22 @@ class _Dialog:
 
 def list_dialogs(plan: Plan, desk: Desk) -> Found:
     """Which error or warning dialogs were shown, and when."""
+    of_trouble = _OF_TROUBLE.search(plan.question) is not None
+    kind = "error or warning dialog" if of_trouble else "dialog"
     claims, firsts = [], []
     for dialog in _dialogs(plan, desk):
-        said = dialog.text
-        if not _TROUBLE.search(f"{dialog.title} {said}") or not _fits(plan, f"{dialog.title} {said}"):
+        said = f"{dialog.title} {dialog.text}"
+        if (of_trouble and not _TROUBLE.search(said)) or not _fits(plan, said) or not _is_of(plan, dialog):
             continue
         title = of_frame(dialog.frames[0])
-        trouble = next((line for line in dialog.says if _TROUBLE.search(line.text)), None)
         text = f'"{dialog.title}" on {desk.day(title.ts)} at {desk.clock(title.ts)}'
-        text += f": {said}" if said else ""
-        cited = (title, *dialog.says) if said else (title,)
-        if trouble is not None or _TROUBLE.search(dialog.title):
-            firsts.append(title)
-            claims.append(Claim(text, cited))
-    nothing = "no error or warning dialog was seen"
+        firsts.append(title)
+        claims.append(Claim(f"{text}: {dialog.text}" if dialog.text else text, (title, *dialog.says)))
+    nothing = f"no {kind} was seen"
     if not claims:
         return Found(nothing=nothing, leans_on="line_tracks")
-    head = Claim(f"{plural(len(claims), 'error or warning dialog')}", tuple(firsts), (),
-                 lambda seen: len(seen) == len(claims))  # fmt: skip
-    return Found([head, *claims], nothing, "line_tracks", 1, ("frames", "line_tracks"))
+    head = Claim(plural(len(claims), kind), tuple(firsts), (), lambda seen: len(seen) == len(claims))
+    return Found([head, *claims], nothing, "line_tracks", 1 + (len(claims) == 1), ("frames", "line_tracks"))
 
 
 def dialog_text(plan: Plan, desk: Desk) -> Found:
@@ -128,8 +128,7 @@ def _asked_for(plan: Plan, desk: Desk) -> list[_Dialog]:
         most = max((len(dialog.title) for dialog in spelled), default=0)
         chosen = [dialog for dialog in spelled if len(dialog.title) == most] or [
             dialog for dialog in shown
-            if (not plan.programs or dialog.frames[0].app in plan.programs)
-            and _fits(plan, f"{dialog.title} {dialog.text}")
+            if _is_of(plan, dialog) and _fits(plan, f"{dialog.title} {dialog.text}")
             and (plan.terms or plan.programs or _TROUBLE.search(f"{dialog.title} {dialog.text}"))
         ]  # fmt: skip
     if len(plan.ends) == 1 and chosen:
@@ -156,6 +155,12 @@ def _dialogs(plan: Plan, desk: Desk) -> list[_Dialog]:
 def _offers_to_close(lines: list[Mention]) -> bool:
     """Whether lines are few and one of them is a button that closes; a menu or a file dialog has many."""
     return len(lines) <= MOST_LINES and any(line.text.strip(" .&_").casefold() in _BUTTONS for line in lines)
+
+
+def _is_of(plan: Plan, dialog: _Dialog) -> bool:
+    """Whether a dialog is of a program that the question names: it belongs to it, or has its name in the title."""
+    own = dialog.frames[0].app in plan.programs
+    return not plan.programs or own or any(contains_term(dialog.title, app) for app in plan.programs)
 
 
 def _fits(plan: Plan, text: str) -> bool:

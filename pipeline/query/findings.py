@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from pipeline.query.check import Claim
 from pipeline.query.evidence import Evidence
@@ -12,7 +12,7 @@ from pipeline.query.near_spans import Meaning
 from pipeline.query.plan import Plan
 from pipeline.query.programs import Program, program_name
 from pipeline.stores.text_index import TextIndex
-from schemas.fields import from_utc_microseconds
+from schemas.fields import from_utc_microseconds, utc_microseconds
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,18 @@ class Desk:
     def between(self, start_us: int, end_us: int) -> str:
         """A stretch in words."""
         return f"from {self.when(start_us)} to {self.when(end_us)}"
+
+    def start_of(self, unit: str, later: int = 0) -> Callable[[int], int]:
+        """A function that gives the start of the full `hour` or `day` of a moment, or of one so many later."""
+
+        def start(moment_us: int) -> int:
+            moment = from_utc_microseconds(moment_us).astimezone(self.zone)
+            begun = moment.replace(minute=0, second=0, microsecond=0)
+            if unit == "day":
+                return utc_microseconds(begun.replace(hour=0) + timedelta(days=later))
+            return utc_microseconds(begun.astimezone(UTC) + timedelta(hours=later))
+
+        return start
 
     def _zone_name(self, moment: datetime) -> str:
         return "UTC" if self.zone is UTC else (moment.tzname() or str(self.zone))

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from pipeline.query import asked as say
 from pipeline.query.asked import SAMPLE, Asked
+from pipeline.query.words import COUNTING, DOING, SHOWING
 
 
 class Intent(StrEnum):
@@ -36,8 +37,7 @@ class Intent(StrEnum):
 
 def choose_intent(asked: Asked) -> Intent:
     """What a question asks for, by its words; `LINES` when it is none of the kinds that are added up."""
-    for intent in (_of_searches, _of_identifiers, _of_dialogs, _of_commands, _of_switches, _of_pages, _of_windows,
-                   _of_seeing):  # fmt: skip
+    for intent in _KINDS:
         found = intent(asked)
         if found is not None:
             return found
@@ -52,7 +52,7 @@ def why_unclear(asked: Asked, intent: Intent) -> str:
         return asked.unclear
     if intent in (Intent.SEEN, Intent.COMMAND_ERROR, Intent.DIALOG, Intent.DIALOGS):
         return ""
-    low = re.sub(say.UNBROKEN, " ", asked.low)
+    low = re.sub(say.UNBROKEN, " ", asked.plain)
     strange = re.search(say.UNKNOWN, low)
     if strange:
         return f"'{strange[0]}' is not understood in a question of this kind"
@@ -101,18 +101,23 @@ def form_of(question: str) -> str:
     return prefix[1] if prefix and prefix[1] not in ("ID", "URL", "PDF") else ""
 
 
+_OF_COMMAND = r"\berrors? (?:message )?(?:of|from|in|by|with|when)\b|\bwent wrong\b"
+
+
 def _of_commands(asked: Asked) -> Intent | None:
-    if not asked.has(say.ENDING) or asked.has(say.DIALOG):
+    ended = bool(asked.phrases) and asked.has(r"\bhow did\b.*\b(?:end|finish|stop)\b")
+    if not (asked.has(say.ENDING) or ended) or asked.has(say.DIALOG):
         return None
     named = bool(asked.phrases) or asked.has(
         r"\b(?:command|running|executing|run of|ran|invocation)\b",
+        r"\bwent wrong (?:with|when|in)\b",
         r"\b(?:did|does) .+ (?:give|print|raise|throw|end|produce|fail|exit|report|return|output|crash|show|die|"
         r"stop|finish|"
         r"terminate|abort|break|complain|result|come back|spit out|yield|hit)\b",
     )
     return (
         Intent.COMMAND_ERROR
-        if named and asked.has(say.COMMAND, r"\b(?:did|does)\b", r"\b(?:end|stop|finish|terminate)")
+        if named and asked.has(say.COMMAND, r"\b(?:did|does)\b", r"\b(?:end|stop|finish|terminate)", _OF_COMMAND)
         else None
     )
 
@@ -129,23 +134,35 @@ def _of_dialogs(asked: Asked) -> Intent | None:
         return Intent.DIALOG
     if boxes and asked.phrases and asked.has(say.SAYING) and not asked.has(r"\bwhen\b"):
         return Intent.DIALOG
+    if asked.has(r"\b(?:error|warning)(?: message)? (?:from|of|by|in) .*\b(?:say|said|tell|read)\b",
+                 r"\bwhat (?:was|did) the (?:\w+ )?(?:error|warning)(?: message)? (?:about|say|tell|read)\b",
+                 r"\b(?:text|wording) of the (?:\w+ )?(?:error|warning)\b"):  # fmt: skip
+        return Intent.DIALOG
     printed = asked.has(
         r"\b(?:console|terminal|log|logs|printed|lines?|typed|clicked|page|save|open file|code|command)\b"
     )
     about = boxes or (
         asked.has(r"\b(?:errors|warnings|error messages?|warning messages?)\b")
-        and (asked.has(say.SEEN) or _is_terse(asked))
+        and (asked.has(say.SEEN, _THERE, say.COUNTED) or _is_terse(asked))
     )
-    shown = asked.has(say.TROUBLE, say.SEEN, r"\bpopped\b", r"\bget|got|had|received\b")
+    shown = asked.has(say.TROUBLE, say.SEEN, _THERE, r"\bpopped\b", r"\bshow|display")
     return Intent.DIALOGS if about and asked.lists and shown and not printed else None
+
+
+_THERE = r"\b(?:were|was|are) there\b|\bany\b|\b(?:get|got|had|have|receive[d]?)\b"
 
 
 def _is_terse(asked: Asked) -> bool:
     return not asked.has(say.ASKED_WITH)
 
 
+def _of_longest(asked: Asked) -> Intent | None:
+    longest = asked.has(say.UNBROKEN) and asked.has(r"\b(?:longest|most|maximum|biggest)\b")
+    return Intent.LONGEST if longest and not asked.has(say.SITE, say.PAGE) and not asked.hosts else None
+
+
 def _of_switches(asked: Asked) -> Intent | None:
-    subject = asked.has(say.WINDOW, say.PROGRAM, r"\bfocus\b", r"\bwindow[- ]?switch", r"\bforeground\b")
+    subject = asked.has(say.WINDOW, say.PROGRAM, r"\bwindow[- ]?switch", r"\b(?:focus|foreground|switches)\b")
     counted = asked.has(say.COUNTED, say.MOST, r"\bhour\b", r"\btimes\b", r"\boften\b") or _is_terse(asked)
     return Intent.SWITCHES if subject and counted and asked.has(say.SWITCH) else None
 
@@ -170,6 +187,8 @@ def _of_pages(asked: Asked) -> Intent | None:
         return Intent.SITES
     if _is_terse(asked) and asked.has(r"\b(?:visits?|hits|page[\s-]?(?:loads?|views?))\b"):
         return Intent.VISITS
+    if asked.hosts and verb and asked.has(r"^(?:did|have|has|was|were)\b"):
+        return Intent.VISITS
     listing = asked.has(r"\b(?:which|what|list|show|name|give|all)\b") or _is_terse(asked)
     return Intent.PAGES if listing and (pages or verb or visiting) and not asked.has(r"\bsay|says|said\b") else None
 
@@ -179,10 +198,8 @@ def _of_windows(asked: Asked) -> Intent | None:
     active = asked.has(say.ACTIVE) or (bool(asked.programs) and asked.has(say.TIME))
     if asked.is_moment and asked.has(say.ACTIVE, say.WINDOW, say.PROGRAM, say.ON_SCREEN) and not asked.phrases:
         return Intent.ACTIVE_AT if _asks_what_was_there(asked) else None
-    if not (program or window or active or asked.has(say.UNBROKEN)):
+    if not (program or window or active):
         return Intent.WINDOWS if _asks_what_was_done(asked) else None
-    if asked.has(say.UNBROKEN) and asked.has(r"\b(?:longest|most|maximum|biggest)\b"):
-        return Intent.LONGEST
     if asked.has(say.TIME, say.MOST) and (program or window or asked.programs) and not asked.has(r"\bwhen\b"):
         return Intent.WINDOW_TIME if window and not program and not asked.programs else Intent.PROGRAM_TIME
     if window and (asked.has(say.ACTIVE, say.SEEN, say.COUNTED) or asked.lists):
@@ -191,7 +208,8 @@ def _of_windows(asked: Asked) -> Intent | None:
         return Intent.PROGRAMS
     if program and _is_terse(asked):
         return Intent.PROGRAMS
-    if asked.has(r"\b(?:how long|how much time)\b") and active and asked.unexplained:
+    named = asked.phrases or any(word.casefold() not in DOING | COUNTING | SHOWING for word in asked.unexplained)
+    if asked.has(r"\b(?:how long|how much time)\b") and active and named:
         return Intent.WINDOW_TIME
     return Intent.WINDOWS if _asks_what_was_done(asked) else None
 
@@ -214,5 +232,11 @@ def _of_seeing(asked: Asked) -> Intent | None:
                      r"appear\w*|"
                      r"occurrences?|visible|shown|on screen|mention\w*)\b")  # fmt: skip
     at_all = asked.has(say.SEEN, r"\b(?:first|last) (?:time|sighting|occurrence|appearance)\b")
-    of_file = asked.has(r"\b(?:first|last)\b") and asked.has(say.HANDLED) and asked.has(say.FILE)
+    of_file = asked.has(r"\b(?:first|last)\b") and asked.has(say.HANDLED) and (asked.has(say.FILE) or asked.phrases)
     return Intent.SEEN if when and (at_all or of_file) else None
+
+
+_KINDS = (
+    _of_searches, _of_identifiers, _of_dialogs, _of_commands, _of_longest, _of_switches, _of_pages, _of_windows,
+    _of_seeing,
+)  # fmt: skip

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from pipeline.query.activity import sightings
 from pipeline.query.check import Claim, Rule
+from pipeline.query.ends import at_end, outermost, spans
 from pipeline.query.findings import Desk, Found, minutes, plural
 from pipeline.query.mentions import Mention, of_visit
 from pipeline.query.plan import Plan
 from pipeline.query.timeline import Seen, follow
-from pipeline.query.words import covers
+from pipeline.query.words import contains_term, covers
 from pipeline.stores.text_index import VisitRow
 
 NOTHING = "no page was seen"
@@ -55,7 +56,7 @@ def count_loads(plan: Plan, desk: Desk) -> Found:
     where = " on " + ", ".join(sorted({visit.host for visit in visits})) if plan.hosts or plan.terms else ""
     count = Claim(f"{plural(len(visits), 'page load')}{where}", mentions, (), lambda seen: len(seen) == len(visits))
     ends = []
-    if not plan.counts:
+    if not plan.counts and (plan.ends or plan.wants == "time"):
         for name, mention in (("first", mentions[0]), ("last", mentions[-1])):
             text = f"{name} page load{where}: {desk.when(mention.ts)} ({mention.text})"
             others = tuple(item for item in mentions if item is not mention)
@@ -77,9 +78,11 @@ def list_sites(plan: Plan, desk: Desk) -> Found:
         claims.append(Claim(text, cited, (), spans(first.ts, last.ts)))
     if not claims:
         return Found(nothing=NOTHING)
+    if len(plan.ends) == 1:
+        return _at_one_end(plan, desk, claims, host_of)
     head = Claim(f"{plural(len(hosts), 'site')} in the active browser window", tuple(firsts), (),
                  lambda seen: len({host_of(item.text) for item in seen}) == len(hosts))  # fmt: skip
-    return Found([head, *claims], NOTHING, parts=("url_visits",))
+    return Found([head, *claims], NOTHING, headline=1 + (len(claims) == 1), parts=("url_visits",))
 
 
 def list_pages(plan: Plan, desk: Desk) -> Found:
@@ -97,9 +100,11 @@ def list_pages(plan: Plan, desk: Desk) -> Found:
         claims.append(Claim(text, (first, last) if first != last else (first,), rows, spans(first.ts, last.ts)))
     if not claims:
         return Found(nothing=NOTHING)
+    if len(plan.ends) == 1:
+        return _at_one_end(plan, desk, claims, str)
     head = Claim(f"{plural(len(claims), 'page')} in the active browser window", tuple(firsts), (),
                  lambda seen: len({item.text for item in seen}) == len(firsts))  # fmt: skip
-    return Found([head, *claims], NOTHING, parts=("url_visits",))
+    return Found([head, *claims], NOTHING, headline=1 + (len(claims) == 1), parts=("url_visits",))
 
 
 def time_on_sites(plan: Plan, desk: Desk) -> Found:
@@ -125,27 +130,30 @@ def time_on_sites(plan: Plan, desk: Desk) -> Found:
     return Found(claims, NOTHING, headline=max(1, len(claims)), parts=("url_visits", "windows"))
 
 
-def at_end(name: str, moment: int) -> Rule:
-    """A rule: what is cited first is the first (or last) of all."""
-    pick = min if name == "first" else max
-    return lambda seen: seen[0].ts == moment == pick(item.ts for item in seen)
-
-
-def spans(first: int, last: int) -> Rule:
-    """A rule: what is cited begins and ends so."""
-    return lambda seen: min(item.ts for item in seen) == first and max(item.ts for item in seen) == last
+def _at_one_end(plan: Plan, desk: Desk, claims: Sequence[Claim], label: Callable[[str], str]) -> Found:
+    """The first or the last of all that the claims cite."""
+    name = next(iter(plan.ends))
+    own, others = outermost(name, [mention for claim in claims for mention in claim.cited])
+    title = f" ({own.frame.title})" if own.frame.title else ""
+    text = f"{label(own.text)} was {name} seen {desk.when(own.ts)}{title}"
+    return Found([Claim(text, (own,), others, at_end(name, own.ts))], NOTHING, parts=("url_visits",))
 
 
 def _visits(plan: Plan, desk: Desk, *, touching: bool = False) -> list[VisitRow]:
     start, end = plan.stretch.start_us, plan.stretch.end_us
     found = desk.index.visits_over(start, end) if touching else desk.index.visits_between(start, end)
-    wanted = [*plan.terms, *plan.phrases]
+
+    def shows(visit: VisitRow) -> bool:
+        title = desk.index.frame(visit.first_frame).title or ""
+        return all(covers(visit.url, word) or covers(title, word) for word in plan.terms) and all(
+            contains_term(visit.url, phrase) or contains_term(title, phrase) for phrase in plan.phrases
+        )
+
     return [
         visit for visit in found
         if desk.allows(visit.app) and (not plan.hosts or visit.host in plan.hosts)
         and (not plan.programs or visit.app in plan.programs)
-        and all(covers(visit.url, word) or covers(desk.index.frame(visit.first_frame).title or "", word)
-                for word in wanted)
+        and shows(visit)
     ]  # fmt: skip
 
 

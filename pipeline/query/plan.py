@@ -88,7 +88,7 @@ def _asked(reading: Reading, phrases: tuple[str, ...], hosts: Sequence[str], pro
     unexplained = tuple(word for word in words_of("".join(left)) if word.casefold() not in ASKING)
     low = " ".join(rest.lower().split())
     return Asked(rest, low, frozenset(word.casefold() for word in words), phrases, named_hosts, tuple(sorted(named)),
-                  unexplained, reading.stretch, reading.unclear)  # fmt: skip
+                  unexplained, reading.stretch, " ".join("".join(left).lower().split()), reading.unclear)  # fmt: skip
 
 
 def _hosts(text: str, hosts: Sequence[str]) -> tuple[str, ...]:

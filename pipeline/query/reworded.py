@@ -7,7 +7,7 @@ differ in one word are the same question. What it confuses are opposites, so the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from pipeline.query.words import ASKING, covers, words_of
 
@@ -96,6 +96,7 @@ ascending / descending
 """.strip().splitlines()
 ]
 _BENDING = ("un", "in", "im", "ir", "il", "dis", "non", "de", "mis", "re", "over", "under", "anti", "pre", "post")
+_DOUBLED = re.compile(r"([b-df-hj-np-tv-z])\1(?:ed|ing)$")
 _NEGATION = re.compile(r"\b(?:not|no|never|none|without|cannot|nor|neither)\b|n['’]t\b", re.IGNORECASE)
 
 
@@ -133,5 +134,6 @@ def _bent(one: str, other: str) -> bool:
                for bend in _BENDING)  # fmt: skip
 
 
-def _among(word: str, words: Sequence[str] | frozenset[str]) -> bool:
-    return word in words or any(covers(item, word) for item in words if len(item) > 3)
+def _among(word: str, words: frozenset[str]) -> bool:
+    plain = _DOUBLED.sub(r"\1", word)  # stopped → stop
+    return word in words or plain in words or any(covers(item, word) for item in words if len(item) > 3)

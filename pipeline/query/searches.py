@@ -6,9 +6,9 @@ import re
 from urllib.parse import parse_qsl, urlsplit
 
 from pipeline.query.check import Claim
+from pipeline.query.ends import at_end
 from pipeline.query.findings import Desk, Found
 from pipeline.query.mentions import of_visit
-from pipeline.query.pages import at_end
 from pipeline.query.plan import Plan
 from pipeline.query.words import covers
 from pipeline.stores.text_index import VisitRow

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Iterator
 
 from pipeline.query.check import Claim
+from pipeline.query.ends import at_end, spans
 from pipeline.query.findings import Desk, Found, plural
 from pipeline.query.mentions import Mention, of_frame, of_track, of_visit
-from pipeline.query.pages import at_end, spans
 from pipeline.query.plan import Plan
 from pipeline.query.words import contains_term, covers, variants
 from pipeline.stores.text_tokens import match_all, whole_token
@@ -21,6 +21,9 @@ _OUTERMOST = 30
 MOST_NAMES = 100
 """How many identifiers are told at most."""
 _PARTS = ("text_index",)
+_ANY_LETTERS = frozenset({"", *(letters * n for letters in ("A", "X", "N") for n in range(1, 7)),
+                          *("ABCDEF"[:n] for n in range(1, 7)), "XY", "XYZ", "WXYZ"})  # fmt: skip
+"""Letters of a sample that stand for any."""
 
 
 def first_and_last(plan: Plan, desk: Desk) -> Found:
@@ -139,23 +142,33 @@ def _mentions(desk: Desk, number: int, start: int, end: int) -> Iterator[Mention
 
 
 def _form(sample: str) -> re.Pattern[str]:
-    """The pattern that a sample stands for: as many letters, the same signs, as many digits."""
+    """The pattern that a sample stands for.
+
+    ABC-123   any letters, as many, the same sign, as many digits: the letters stand for any
+    OPS-12    OPS, the same sign, any number
+    CHG       CHG, with or without a sign, any number
+    """
     if not sample:
         return re.compile(r"(?<![\w-])[A-Z]{2,10}-\d+(?![\w-])")
-    parts = re.findall(r"[A-Z]+|\d+|[^A-Z\d]", sample)
-    body = "".join(
-        rf"[A-Z]{{{len(part)}}}" if part.isalpha() else rf"\d{{{len(part)}}}" if part.isdigit() else re.escape(part)
-        for part in parts
-    )
+    letters, signs, digits = _parts(sample)
+    if letters and (letters in _ANY_LETTERS):
+        body = rf"[A-Z]{{{len(letters)}}}{re.escape(signs)}" + (rf"\d{{{len(digits)}}}" if digits else r"\d+")
+    else:
+        body = re.escape(letters) + (re.escape(signs) if signs or digits else "-?") + r"\d+"
     return re.compile(rf"(?<![\w-]){body}(?![\w-])")
+
+
+def _parts(sample: str) -> tuple[str, str, str]:
+    """Letters, signs and digits of a sample, in whatever order the signs stand."""
+    letters, signs, digits = ("".join(re.findall(kind, sample)) for kind in ("[A-Z]", r"[^A-Z\d]", r"\d"))
+    return letters, signs, digits
 
 
 def _with_form(plan: Plan, desk: Desk) -> Iterator[tuple[int, str]]:
     """Texts that hold something of a form; the index has no list of forms, so all texts are looked at."""
-    sample = plan.sample
-    letters = re.search(r"[A-Z]+", sample)
-    digits = re.search(r"\d+", sample)
-    glob = "*" + "[A-Z]" * (len(letters[0]) if letters else 2 if not sample else 0)
-    glob += re.sub(r"[A-Z\d]+", "", sample) if sample else "-"
-    glob += "[0-9]" * (len(digits[0]) if digits else 1) + "*"
+    letters, signs, digits = _parts(plan.sample)
+    any_letters = letters in _ANY_LETTERS
+    glob = "*" + ("[A-Z]" * (len(letters) or 2) if any_letters and signs != "#" else letters)
+    glob += (signs if signs or digits else "*") if plan.sample else "-"
+    glob += "[0-9]" * (len(digits) if any_letters and digits else 1) + "*"
     yield from desk.index.texts_like(glob, plan.stretch.start_us, plan.stretch.end_us)

@@ -29,14 +29,16 @@ come failed occur occurred there window windows get received prompt prompts
     Intent.DIALOG: """
 error errors warning warnings alert alerts dialog dialogs dialogue dialogues popup popups pop-up pop-ups box boxes
 notification notifications prompt how long seconds second minutes minute open opened shown content contents tell told
-about complain complained complaining wording exact exactly stay stayed was
+about complain complained complaining wording exact exactly stay stayed was say said says saying text texts message
+messages title titled called named read reads screen window windows show shows showed last latest first newest recent
+recently visible came come up
 """,
     Intent.IDENTIFIERS: """
 identifier identifiers id ids form forms format pattern patterns like ticket tickets issue issues key keys number
 numbers code codes reference references look looking shape shaped style kind such case incident incidents following
 follow seen
 invoice invoices order orders change changes request requests booking bookings bug bugs beginning starting begin start
-begins starts prefix prefixed e.g
+begins starts prefix prefixed e.g come came across
 """,
     Intent.SEEN: """
 identifier string came come up show showed sighting sightings occurrence occurrences appearance noticed spotted look
@@ -53,7 +55,7 @@ document documents folder folders opened open edited edit active used use worked
 
 def terms_of(asked: Asked, intent: Intent) -> tuple[str, ...]:
     """The words that the evidence has to hold, in the order of the question."""
-    spent = set(SHOWING)
+    spent = set() if intent is Intent.DIALOG else set(SHOWING)
     if intent not in _TEXTUAL and intent is not Intent.SEEN:
         spent |= COUNTING | DOING
     spent |= set(_EXTRA.get(intent, "").split())

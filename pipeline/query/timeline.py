@@ -14,8 +14,6 @@ from typing import NamedTuple
 
 from pipeline.stores.text_index import DAY_US
 
-HOUR_US = 3_600_000_000
-
 
 class Seen(NamedTuple):
     """Something that evidence says, as it was read there."""
@@ -76,11 +74,13 @@ def _follow_day(day: Sequence[Seen], key: Callable[[Seen], object]) -> list[Acti
     return found
 
 
-def switches_by_hour(seen: Iterable[Seen], start: int, end: int) -> dict[int, list[tuple[Seen, Seen]]]:
-    """Changes from one window to another (not of its title) by the hour they happened in, [start, end)."""
+def switches_by(
+    period: Callable[[int], int], seen: Iterable[Seen], start: int, end: int
+) -> dict[int, list[tuple[Seen, Seen]]]:
+    """Changes from one window to another (not of its title) in [start, end), by the period that each lies in."""
     found: dict[int, list[tuple[Seen, Seen]]] = {}
     changes = sorted((item for item in set(seen) if item.is_change), key=lambda item: (item.run_id, item.ts, item.text))
     for before, after in pairwise(changes):
         if before.run_id == after.run_id and before.hwnd != after.hwnd and start <= after.ts < end:
-            found.setdefault(after.ts // HOUR_US * HOUR_US, []).append((before, after))
+            found.setdefault(period(after.ts), []).append((before, after))
     return found

@@ -60,6 +60,7 @@ working program programs programme programmes app apps application applications 
 window windows title titles switch switched switches switching change changed changes changing move moved jump jumped
 flip flipped toggle toggled hop hopped task tasks desktop computer machine pc laptop user person someone anybody
 keep kept stay stayed remain remained usage see saw history hits views accessed access been
+pageview pageviews names take takes took taken
 """)
 )
 """Words that a question about pages, programs and windows is made of."""
