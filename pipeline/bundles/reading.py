@@ -101,7 +101,7 @@ class BundleReader:
             raise _refused(_OTHER_FORM)
         tail = os.pread(self._file, END_SIZE, self._end_at)
         self._count, size, self._directory_at = read_end_records(tail)
-        if tail != end_records(self._count, size, self._directory_at) or self._directory_at + size != self._end_at:
+        if self._directory_at + size != self._end_at or tail != end_records(self._count, size, self._directory_at):
             raise _refused(_OTHER_FORM)
         self._find_own_members()
         self._manifest_bytes = os.pread(self._file, self._manifest_size, self._directory_at - self._manifest_size)
