@@ -126,7 +126,7 @@ FILE = r"\b(?:files?|documents?|windows?|tabs?|folders?)\b|\b[\w-]+\.[a-z]{1,5}\
 COMMAND = r"\b(?:command|commands|run|running|ran|execut\w+|script|invocation|call(?:ing)?|terminal|shell|console)\b"
 ENDING = (
     r"\b(?:errors?|exception|fail(?:ed|s|ing|ure)?|crash(?:ed)?|traceback|abort(?:ed)?|raise[ds]?|wrong|exit(?:ed)?|"
-    r"die[ds]?|break|broke|went wrong)\b"
+    r"die[ds]?|break|broke|went wrong|complain(?:ed)?|rejected)\b"
 )
 PERIOD = r"\b(?:day|date|weekday|week|month|hour|morning|afternoon|evening)\b"
 UNKNOWN = (

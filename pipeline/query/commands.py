@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pipeline.query.check import Claim
 from pipeline.query.findings import Desk, Found
-from pipeline.query.layout import inside, lines_on
+from pipeline.query.layout import in_window, lines_on
 from pipeline.query.mentions import Mention, of_track
 from pipeline.query.plan import Plan
 from pipeline.query.words import contains_term, variants
@@ -26,19 +26,31 @@ _ERROR = re.compile(
     r"must be|conflict",
     re.IGNORECASE,
 )
-_SPELLED = re.compile(
-    r"\b(?:command|running|executing|executed|ran|run of|run|script|invocation of|did|does|calling|of|wrong with|"
-    r"wrong in)"
-    r"\s+(?P<c>\S.*?)"
-    r"(?:\s+(?:command\s+)?(?:end|ends|ended|fail|fails|failed|give|gives|gave|print|printed|raise|raised|"
-    r"exit|exited|crash|"
-    r"crashed|produce|produced|report|reported|throw|threw|stop|stopped|abort|aborted|finish|finished|show|showed|die|"
-    r"died|result|resulted|terminate|terminated|with|in|on|go|went|yesterday|today|last)\b|[?.]?\s*$)",
+_BEFORE = (
+    r"command|running|executing|executed|ran|run of|run|script|invocation of|did|does|calling|pushing|"
+    r"went wrong (?:with|in)|"
+    r"errors? (?:message )?(?:of|from|in|by|with|when)|(?:raised|thrown|printed|reported|given|returned|shown) by|of"
+)
+_AFTER = (
+    r"end(?:s|ed)?|fail(?:s|ed)?|give|gives|gave|print(?:ed)?|raise[ds]?|exit(?:ed)?|crash(?:ed)?|produced?|"
+    r"report(?:ed)?|"
+    r"throw|threw|stop(?:ped)?|abort(?:ed)?|finish(?:ed)?|show(?:ed)?|died?|complain(?:ed)?|have|had|result(?:ed)?|"
+    r"terminated?|with|in|on|at|go|went|yesterday|today|last|this|since|between|during|before|after"
+)
+_SPELLED = re.compile(rf"\b(?:{_BEFORE})\s+(?P<c>\S.*?)(?:\s+(?:command\s+)?(?:{_AFTER})\b|[?.]?\s*$)", re.IGNORECASE)
+_FILLER = re.compile(
+    r"^(?:the|a|an|my|our|command|running|executing|script|it|i ran|last|first|latest)\s+"
+    r"|\s+(?:script|command|call|run|program|tool|process)$",
     re.IGNORECASE,
 )
-_FILLER = re.compile(r"^(?:the|a|an|my|command|running|executing|script|it)\s+", re.IGNORECASE)
-_MOST_PLACES = 40
-_COLUMN_SLACK = 24
+_SUMMARY = re.compile(
+    r"^\W*(?:\d+ (?:failed|passed|errors?|warnings?)\b|found \d+ errors?|npm err!|.*\bcomplete log\b|"
+    r"error: process completed)"
+    r"|\bexit(?:ed)? (?:with )?(?:code|status)\b",
+    re.IGNORECASE,
+)
+"""Lines that sum up what went wrong, or say where to read on: the error itself stands before them."""
+_MOST_TEXTS, _MOST_PLACES = 1_000, 40
 NOTHING = "no error of that command was seen"
 
 
@@ -49,9 +61,13 @@ def command_error(plan: Plan, desk: Desk) -> Found:
         return Found(nothing="the question names no command", leans_on="line_tracks")
     start, end = plan.stretch.start_us, plan.stretch.end_us
     groups = [variants(word)[:1] for word in command.split() if whole_token(word)]
-    texts = desk.index.search(match_all(groups), _MOST_PLACES) if groups else []
+    texts = desk.index.search(match_all(groups), _MOST_TEXTS) if groups else []
+    texts = [item for item in texts if _PROMPT.match(item[1])]
+    spelled_so = [item for item in texts if contains_term(item[1], command)] or [
+        item for item in texts if all(contains_term(item[1], word) for word in command.split())
+    ]
     tracks = [
-        track for number, text in texts if contains_term(text, command)
+        track for number, _ in spelled_so
         for track in desk.index.tracks_with(number, start, end, _MOST_PLACES)
     ]  # fmt: skip
     ordered = sorted(tracks, key=lambda item: (item.first_ts, item.id), reverse="first" not in plan.ends)
@@ -66,11 +82,14 @@ def command_error(plan: Plan, desk: Desk) -> Found:
 
 
 def _error_below(desk: Desk, command: Mention, frame: FrameRow) -> Mention | None:
-    if not _PROMPT.match(command.text):
+    """The last error below a command in its window; a window in front of it says nothing about it."""
+    lines = in_window(lines_on(desk, frame), frame)
+    if all(line.row_id != command.row_id for line in lines):
         return None
-    lines = inside(lines_on(desk, frame), _column(command, frame))
     printed = _printed(lines, command)
-    return next((line for line in reversed(printed) if _ERROR.search(line.text)), None)
+    errors = [line for line in printed if _ERROR.search(line.text)]
+    plain = [line for line in errors if not _SUMMARY.search(line.text)]
+    return (plain or errors or [None])[-1]
 
 
 def _printed(lines: Sequence[Mention], command: Mention) -> list[Mention]:
@@ -83,15 +102,6 @@ def _printed(lines: Sequence[Mention], command: Mention) -> list[Mention]:
             break
         found.append(line)
     return found
-
-
-def _column(command: Mention, frame: FrameRow) -> tuple[int, int, int, int]:
-    """The part of the frame that belongs to the terminal: from the prompt's left edge on, in its window if known."""
-    left = max(0, command.box[0] - _COLUMN_SLACK)
-    right = frame.width
-    if frame.l is not None and frame.r is not None and frame.l <= command.box[0] < frame.r:
-        right = min(frame.r, frame.width)
-    return left, 0, right, frame.height
 
 
 def _spelled(question: str) -> str:

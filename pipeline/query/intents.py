@@ -101,7 +101,10 @@ def form_of(question: str) -> str:
     return prefix[1] if prefix and prefix[1] not in ("ID", "URL", "PDF") else ""
 
 
-_OF_COMMAND = r"\berrors? (?:message )?(?:of|from|in|by|with|when)\b|\bwent wrong\b"
+_OF_COMMAND = (
+    r"\berror (?:message )?(?:of|from|in|by|with|when) \w|\bwent wrong (?:with|when|in)\b"
+    r"|\b(?:raised|thrown|printed|reported|returned|shown|given) by\b|\bcomplain(?:ed)? about\b"
+)
 
 
 def _of_commands(asked: Asked) -> Intent | None:
@@ -110,7 +113,7 @@ def _of_commands(asked: Asked) -> Intent | None:
         return None
     named = bool(asked.phrases) or asked.has(
         r"\b(?:command|running|executing|run of|ran|invocation)\b",
-        r"\bwent wrong (?:with|when|in)\b",
+        _OF_COMMAND,
         r"\b(?:did|does) .+ (?:give|print|raise|throw|end|produce|fail|exit|report|return|output|crash|show|die|"
         r"stop|finish|"
         r"terminate|abort|break|complain|result|come back|spit out|yield|hit)\b",
@@ -138,7 +141,7 @@ def _of_dialogs(asked: Asked) -> Intent | None:
                  r"\bwhat (?:was|did) the (?:\w+ )?(?:error|warning)(?: message)? (?:about|say|tell|read)\b",
                  r"\b(?:text|wording) of the (?:\w+ )?(?:error|warning)\b"):  # fmt: skip
         return Intent.DIALOG
-    printed = asked.has(
+    printed = (asked.has(_OF_COMMAND) and not boxes and not asked.programs) or asked.has(
         r"\b(?:console|terminal|log|logs|printed|lines?|typed|clicked|page|save|open file|code|command)\b"
     )
     about = boxes or (
