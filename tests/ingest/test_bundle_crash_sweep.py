@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +107,12 @@ def assert_what_is_said_is_so(base: Path, source: Path) -> None:
 
 
 def is_said_to_be_restored(root: Path) -> bool:
-    try:
-        return bool(of_type(root, "system.ingest.bundle.restored"))
-    except sqlite3.OperationalError as error:  # killed before the database had its table
-        assert "no such table" in str(error)
+    """A process may have been killed before the database had its table."""
+    if not (root / "metadata.db").exists():
         return False
+    with closing(sqlite3.connect(root / "metadata.db")) as database:
+        has_table = bool(database.execute("PRAGMA table_info(metadata)").fetchall())
+    return has_table and bool(of_type(root, "system.ingest.bundle.restored"))
 
 
 def fresh(workplace: Path, name: str, has_evidence: bool) -> Path:
