@@ -24,6 +24,8 @@ class Asked:
     """The question in lower case without the names of sites and programs."""
     unclear: str = ""
     """Why the time is not clear."""
+    question: str = ""
+    """As it was asked."""
 
     def has(self, *patterns: str) -> bool:
         """Whether any pattern is found in the question, in lower case."""
@@ -119,7 +121,7 @@ SEEN = (
     r"\b(?:seen|see|saw|appear(?:ed|s)?|shown|show(?:ed|s)? up|visible|displayed|on (?:the |my |a )?screen|"
     r"come up|came up|"
     r"encounter(?:ed)?|occur(?:red)?|spotted|notice[d]?|mention(?:ed)?|turn(?:ed)? up|pop(?:ped)? up|look(?:ed)? at|"
-    r"sightings?|occurrences?|appearances?)\b"
+    r"sightings?|occurrences?|appearances?|display|views?)\b"
 )
 HANDLED = r"\b(?:open(?:ed)?|active|used?|edit(?:ed)?|work(?:ed)? on|look(?:ed)? at|view(?:ed)?)\b"
 FILE = r"\b(?:files?|documents?|windows?|tabs?|folders?)\b|\b[\w-]+\.[a-z]{1,5}\b"

@@ -89,7 +89,7 @@ def _error_below(desk: Desk, command: Mention, frame: FrameRow) -> Mention | Non
     printed = _printed(lines, command)
     errors = [line for line in printed if _ERROR.search(line.text)]
     plain = [line for line in errors if not _SUMMARY.search(line.text)]
-    return (plain or errors or [None])[-1]
+    return next(reversed(plain or errors), None)
 
 
 def _printed(lines: Sequence[Mention], command: Mention) -> list[Mention]:

@@ -28,6 +28,7 @@ DIALOG_PROGRAMS = frozenset({
 _BUTTONS = frozenset({
     "ok", "okay", "close", "cancel", "yes", "no", "retry", "abort", "ignore", "continue", "quit", "dismiss", "details",
     "report", "help", "send", "apply", "later", "restart", "reload", "wait", "end", "got it", "try again", "more info",
+    "skip", "allow", "deny", "don't save", "learn more", "remind me later", "restart now", "not now",
     "abbrechen", "schließen", "ja", "nein", "wiederholen", "ignorieren", "fermer", "annuler", "oui", "non", "réessayer",
     "cerrar", "cancelar", "aceptar", "sí", "reintentar", "chiudi", "annulla", "riprova", "fechar", "sim", "não",
     "sluiten", "annuleren", "確認", "閉じる", "关闭", "确定", "取消", "キャンセル", "закрыть", "отмена",

@@ -74,7 +74,8 @@ def _of_searches(asked: Asked) -> Intent | None:
 
 
 def _of_identifiers(asked: Asked) -> Intent | None:
-    if not asked.lists or not asked.has(say.IDENTIFIERS) or asked.has(r"\b(?:dialogs?|pages?|sites?|domains?)\b"):
+    every = rf"{say.IDENTIFIERS}|\b(?:every|each|any) (?:\w+-?\S* )?(?:number|ticket|id|identifier|key|code)\b"
+    if not asked.lists or not asked.has(every) or asked.has(r"\b(?:dialogs?|pages?|sites?|domains?)\b"):
         return None
     formed = asked.has(
         r"\b(?:forms?|formats?|patterns?|shape[ds]?|like|such as|e\.g\.?|style|kind|type|schema|look|"
@@ -82,7 +83,7 @@ def _of_identifiers(asked: Asked) -> Intent | None:
     ) or re.search(r"\([A-Z]+-?\d+\)", asked.text)
     bare = asked.has(
         r"\bidentifiers\b", r"\b(?:ticket|issue|incident|case|bug|change|invoice|order) (?:ids|numbers|keys)\b",
-        rf"{say.IDENTIFIERS}.*(?:{say.SEEN})",
+        rf"(?:{every}).*(?:{say.SEEN})",
     ) and not SAMPLE.search(asked.text)  # fmt: skip
     return Intent.IDENTIFIERS if (formed and form_of(asked.text)) or bare else None
 
@@ -92,10 +93,14 @@ def form_of(question: str) -> str:
     sample = SAMPLE.search(question)
     if sample:
         return sample[1]
+    letters = re.search(r"\b([A-Z]{1,6})(-?)([NX#9]{2,8})(?!\w)", question)
+    if letters and letters[1] != letters[3][:1]:
+        generic = len(set(letters[1])) == 1 or letters[1] in "ABCDEF"
+        return ("ABCDEF"[: len(letters[1])] if generic else letters[1]) + letters[2] + "0" * len(letters[3])
     prefix = re.search(
         r"\b([A-Z]{2,6}-?)(?:[#*xXnN…]+(?!\w)|\.\.\.|(?=\s+(?:tickets|numbers|ids|IDs|identifiers|keys|codes|"
         r"issues|incidents|"
-        r"changes|invoices|cases|orders|requests)\b))",
+        r"changes|invoices|cases|orders|requests|number|ticket)\b))",
         question,
     ) or re.search(r"\b(?:begin|start|prefix)\w*(?: with)? ['\"]?([A-Z]{2,6}-?)(?!\w)", question)
     return prefix[1] if prefix and prefix[1] not in ("ID", "URL", "PDF") else ""
@@ -109,8 +114,11 @@ _OF_COMMAND = (
 
 def _of_commands(asked: Asked) -> Intent | None:
     ended = bool(asked.phrases) and asked.has(r"\bhow did\b.*\b(?:end|finish|stop)\b")
-    if not (asked.has(say.ENDING) or ended) or asked.has(say.DIALOG):
+    when = asked.has(r"^\W*when\b|\bwhen (?:did|was|were|has|have)\b")
+    if not (asked.has(say.ENDING) or ended) or asked.has(say.DIALOG) or when:
         return None
+    if asked.phrases and asked.has(r"\berrors? (?:message )?(?:of|from|in|by|with|when)\b"):
+        return Intent.COMMAND_ERROR
     named = bool(asked.phrases) or asked.has(
         r"\b(?:command|running|executing|run of|ran|invocation)\b",
         _OF_COMMAND,
@@ -230,7 +238,8 @@ def _asks_what_was_done(asked: Asked) -> bool:
 
 
 def _of_seeing(asked: Asked) -> Intent | None:
-    when = asked.has(r"\bwhen\b", r"\b(?:at )?(?:what|which) (?:time|day|date|moment)\b", r"\bsince when\b",
+    when = asked.has(r"\bwhen\b", r"\b(?:at |in )?(?:what|which) (?:times?|days?|dates?|moments?|period|range)\b",
+                     r"\b(?:times?|dates?)\b.*\b(?:first|last)\b|\b(?:first|last) (?:times?|dates?)\b",
                      r"\b(?:first|last|latest|earliest|most recent)(?:ly)?(?: and last)? (?:time|sightings?|seen|"
                      r"appear\w*|"
                      r"occurrences?|visible|shown|on screen|mention\w*)\b")  # fmt: skip

@@ -56,11 +56,11 @@ def make_plan(
     phrases = tuple(next(part for part in match if part) for match in _QUOTED.findall(question))
     bare = _QUOTED.sub(lambda match: " " * len(match[0]), question)
     reading = times.read(bare)
-    asked = _asked(reading, phrases, hosts, programs)
+    asked = _asked(question, reading, phrases, hosts, programs)
     intent = choose_intent(asked)
     if intent is Intent.LINES and (reading.unclear or (asked.stretch and asked.stretch.start >= times.now)):
         # A line may well be about a time to come, or about several: their words are looked for like any others.
-        asked = _asked(Reading(None, bare, reading.zone), phrases, hosts, programs)
+        asked = _asked(question, Reading(None, bare, reading.zone), phrases, hosts, programs)
     unclear = why_unclear(asked, intent)
     if unclear:
         intent = Intent.UNCLEAR
@@ -76,7 +76,9 @@ def make_plan(
     )  # fmt: skip
 
 
-def _asked(reading: Reading, phrases: tuple[str, ...], hosts: Sequence[str], programs: Sequence[Program]) -> Asked:
+def _asked(
+    question: str, reading: Reading, phrases: tuple[str, ...], hosts: Sequence[str], programs: Sequence[Program]
+) -> Asked:  # fmt: skip
     rest = reading.rest
     named_hosts = _hosts(rest, hosts)
     plain = _HOST.sub(lambda match: " " if _known(match[1], hosts) else match[0], rest)
@@ -88,7 +90,8 @@ def _asked(reading: Reading, phrases: tuple[str, ...], hosts: Sequence[str], pro
     unexplained = tuple(word for word in words_of("".join(left)) if word.casefold() not in ASKING)
     low = " ".join(rest.lower().split())
     return Asked(rest, low, frozenset(word.casefold() for word in words), phrases, named_hosts, tuple(sorted(named)),
-                  unexplained, reading.stretch, " ".join("".join(left).lower().split()), reading.unclear)  # fmt: skip
+                  unexplained, reading.stretch, " ".join("".join(left).lower().split()), reading.unclear,
+                  question)  # fmt: skip
 
 
 def _hosts(text: str, hosts: Sequence[str]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from pipeline.query.asked import SAMPLE, Asked
-from pipeline.query.intents import Intent, form_of
+from pipeline.query.intents import Intent
 from pipeline.query.words import ASKING, COUNTING, DOING, SHOWING
 
 _TEXTUAL = {Intent.LINES, Intent.DIALOG, Intent.COMMAND_ERROR}
@@ -13,8 +13,11 @@ _ATTRIBUTE = (
     r"\b(?:what|which)(?:['’]s| is| was| are| were)? (?:the )?(?:current |last |latest |first )?(\w+) (?:of|for)\b"
 )
 """What is asked for of a thing must itself be on screen: the state of X, the title of Y."""
-_APPOSITION = re.compile(r"\b([a-z]+)\s+(?=[^\W\d_]*[-#]?\d)")
-"""The kind of a thing before its number: the ticket OPS-12, invoice 20871."""
+_APPOSITION = re.compile(r"((?:\b[a-z]+\s+){1,2})(?=[^\W\d_]+[-#]?\d|[\"“«`‘'])")
+"""The kind of a thing before its name: the purchase order PO-12, ticket 'OPS-12'; but not before a mere number."""
+_KINDS = frozenset(
+    {"id", "identifier", "ticket", "issue", "invoice", "order", "change", "incident", "case", "bug", "error"}
+)
 _EXTRA = {
     Intent.SEARCHES: """
 search searches searched searching term terms phrase phrases query queries keyword keywords typed entered string word
@@ -43,7 +46,8 @@ begins starts prefix prefixed e.g come came across
     Intent.SEEN: """
 identifier string came come up show showed sighting sightings occurrence occurrences appearance noticed spotted look
 looked turn turned pop popped encounter encountered occur occurred ever phrase popped displayed point appears file files
-document documents folder folders opened open edited edit active used use worked work viewed view
+document documents folder folders opened open edited edit active used use worked work viewed view display since until
+period span range code
 """,
     Intent.SITES_MOST: "favourite favorite hits views loads",
     Intent.WINDOW_TIME: "file document workbook spreadsheet sheet screen-time screentime",
@@ -62,11 +66,11 @@ def terms_of(asked: Asked, intent: Intent) -> tuple[str, ...]:
     if intent is Intent.LINES:
         spent -= {"used", *re.findall(_ATTRIBUTE, asked.low)}
     if intent is Intent.SEEN:
-        spent |= set(_APPOSITION.findall(asked.text))
+        spent |= {word for words in _APPOSITION.findall(asked.question) for word in words.split()}
+        spent |= _KINDS if asked.phrases or SAMPLE.search(asked.text.upper()) else set()
     left = [word for word in asked.unexplained if not _is_spent(word, spent)]
     if intent is Intent.IDENTIFIERS:
-        form = form_of(asked.text)
-        left = [word for word in left if not SAMPLE.fullmatch(word) and not (form and word.startswith(form))]
+        left = [word for word in left if any(sign.islower() for sign in word)]  # the others say the form
     return tuple(
         dict.fromkeys(word for word in left if not (word.isdigit() and len(word) < 3 and intent not in _TEXTUAL))
     )
