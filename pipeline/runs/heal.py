@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -35,6 +36,7 @@ class Healer:
     root: DataRoot
     catalog: Catalog
     healed: list[str] = field(default_factory=list)
+    names: str = ""
 
     def damaged(self, error: DamagedFactFile) -> None:
         """Have the content of a damaged file made again and move the file away; it is never deleted.
@@ -56,7 +58,8 @@ class Healer:
 
     def missing(self) -> None:
         """Have the content of files made again that somebody or something took away since the last run."""
-        if self.catalog.mark(_MARK) == _names(self.root):
+        self.names = _names(self.root)
+        if self.catalog.mark(_MARK) == self.names:
             return
         for file in missing_files(self.root, self.catalog):
             again = self._forget(file)
@@ -64,10 +67,12 @@ class Healer:
             self.healed.append(f"{file.table} of {file.run_id}, {file.day}{hour}")
             log.warning("the fact file of %s is gone; %s", self.healed[-1], again)
 
-    def remember(self) -> None:
-        """Note which files there are, for the next run."""
-        with self.catalog.transaction():
-            self.catalog.set_mark(_MARK, _names(self.root))
+    def remember(self, *, worked: bool) -> None:
+        """Note which files there are, for the next run; where this one did not work, those that it found."""
+        names = _names(self.root) if worked or not self.names else self.names
+        if self.catalog.mark(_MARK) != names:
+            with self.catalog.transaction():
+                self.catalog.set_mark(_MARK, names)
 
     def _forget(self, file: FactFile) -> str:
         """Make pending what a file held; tells how it is made again."""
@@ -108,7 +113,8 @@ def _incomplete(root: DataRoot, catalog: Catalog, stage: Stage) -> Iterator[Fact
 
 
 def _names(root: DataRoot) -> str:
-    """A digest of the names of all fact files."""
-    found = root.facts.glob("*/run_id=*/day=*/hour=*/part-*.parquet")
-    names = sorted(str(path.relative_to(root.facts)) for path in found)
-    return hashlib.sha256("\n".join(names).encode()).hexdigest()
+    """A digest of the names of all fact files. By `os` and plain text: a year has tens of thousands of them."""
+    top, names = len(str(root.facts)), []
+    for folder, _, files in os.walk(root.facts):
+        names += [f"{folder[top:]}/{name}" for name in files if name.startswith("part-")]
+    return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()

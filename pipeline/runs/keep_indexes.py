@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline.dataroot import DataRoot
 from pipeline.errors import NotInstalled
 from pipeline.indexing.landscape import can_be_built, landscape_published, refresh_landscape
-from pipeline.indexing.published import Published
+from pipeline.indexing.published import Published, published_at_us
 from pipeline.indexing.refresh import refresh_text_index, text_index_published
 from pipeline.stores.catalog import Catalog
 from schemas.fields import from_utc_microseconds, utc_text
@@ -44,9 +45,9 @@ class IndexKeeper:
         tried = self.catalog.mark(_TRIED_MARK)
         if tried is not None and not self._long_ago(int(tried)):
             return False
-        if self._is_overdue(text_index_published(self.root, self.catalog)):
+        if self._is_overdue(self.root.text_index, text_index_published):
             return True
-        return can_be_built() and self._is_overdue(landscape_published(self.root, self.catalog))
+        return can_be_built() and self._is_overdue(self.root.landscape_manifest, landscape_published)
 
     def note_try(self) -> None:
         """Note that this run tries to renew the indexes before it reads on."""
@@ -68,8 +69,11 @@ class IndexKeeper:
                 self.told = True
                 log.warning("the landscape is not renewed, all else is done: %s", error)
 
-    def _is_overdue(self, published: Published) -> bool:
-        return not published.up_to_date and (published.built_us is None or self._long_ago(published.built_us))
+    def _is_overdue(self, file: Path, look: Callable[[DataRoot, Catalog], Published]) -> bool:
+        """Looks at its age first: to see whether it is behind, all files of the facts are looked at."""
+        if file.exists() and not self._long_ago(published_at_us(file)):
+            return False
+        return not look(self.root, self.catalog).up_to_date
 
     def _long_ago(self, moment_us: int) -> bool:
         """More than `max_age_s` ago; what is from the future, since a clock was set back, counts so too."""

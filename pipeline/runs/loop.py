@@ -64,7 +64,7 @@ def run(
         stack.callback(note_attempt, catalog, manifest)
         work = Work(root, settings, options, engine, gate, models, embedder, progress, evidence, catalog, manifest,
                     now_us)  # fmt: skip
-        stack.callback(work.healer.remember)
+        stack.callback(lambda: work.healer.remember(worked=manifest.begun))
         with progress, manifest:
             try:
                 return _Loop(work).run()

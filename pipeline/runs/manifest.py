@@ -58,12 +58,12 @@ class RunManifest:
             "stages": {},
         }
         self.content["packages_sha256"] = canonical_sha256(self.content["packages"])
-        self._begun = False
+        self.begun = False
 
     def begin(self) -> None:
         """Write the manifest, once: there is something to do."""
-        if not self._begun:
-            self._begun = True
+        if not self.begun:
+            self.begun = True
             make_directories(self._path.parent)
             self._write()
 
@@ -91,7 +91,7 @@ class RunManifest:
         self.content.update(state=state, reason=reason, ended_utc=utc_text(datetime.now(UTC)))
         if state == FAILED:
             self.begin()
-        if self._begun:
+        if self.begun:
             self._write()
 
     def _write(self) -> None:
