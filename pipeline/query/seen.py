@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from pipeline.query.check import Claim
+from pipeline.query.covering import allowed
 from pipeline.query.ends import at_end, spans
 from pipeline.query.findings import Desk, Found, plural
 from pipeline.query.mentions import Mention, of_frame, of_track, of_visit
 from pipeline.query.plan import Plan
 from pipeline.query.words import contains_term, covers, variants
 from pipeline.stores.text_tokens import match_all, whole_token
+from pipeline.stores.text_walk import shown_in_order
 
 MOST_TEXTS = 20_000
-"""How many different texts that hold the words are looked at."""
+"""How many different texts that hold the words are looked at, when they are not walked through in order of time."""
+_COMMON = 2_000
+"""So many texts with the words make it quicker to walk through all that was on screen, from either end."""
+_MOST_TRACKS = 1_000
 _WEIGHED = 100
 _OUTERMOST = 30
 """Of how many texts the first, and of how many the last mentions are looked up."""
@@ -26,17 +32,22 @@ _ANY_LETTERS = frozenset({"", *(letters * n for letters in ("A", "X", "N") for n
 """Letters of a sample that stand for any."""
 
 
+InOrder = Callable[[bool], Iterator[tuple[int, int]]]
+"""Texts by their moment and number: from the first seen on; or, when asked for `True`, from the last seen back."""
+
+
 def first_and_last(plan: Plan, desk: Desk) -> Found:
     """When a term, or several words in one text, were first and last on screen."""
-    words = [*plan.phrases, *plan.terms] or [*plan.hosts]
+    words = [*plan.phrases, *plan.terms]
+    if not words:
+        words, plan = [*plan.hosts], replace(plan, hosts=())
     if not words and plan.programs:
         return _program_seen(plan, desk)
     label = ", ".join(words) or "it"
     nothing = f"{label} was not seen"
     if not words:
         return Found(nothing=nothing, leans_on="line_tracks")
-    texts = [(number, text) for number, text in _holding(desk, words) if _holds(text, words)]
-    ends = _ends(plan, desk, texts, words[0])
+    ends = _ends(plan, desk, _candidates(plan, desk, words), words[0])
     if not ends:
         return Found(nothing=nothing, leans_on="line_tracks", parts=_PARTS)
     first, last = ends[0], max(ends, key=lambda item: (item.ts, item.row_id))
@@ -63,7 +74,7 @@ def identifiers(plan: Plan, desk: Desk) -> Found:
             seen.setdefault(name, []).append((number, text))
     claims, firsts = [], []
     for name in sorted(seen)[:MOST_NAMES]:
-        ends = _ends(plan, desk, seen[name], name)
+        ends = _ends(plan, desk, _sorted(plan, desk, [number for number, _ in seen[name]]), name)
         if not ends or not all(any(covers(item.whole, word) for item in ends) for word in plan.terms):
             continue
         first, last = ends[0], max(ends, key=lambda item: (item.ts, item.row_id))
@@ -96,15 +107,41 @@ def _program_seen(plan: Plan, desk: Desk) -> Found:
     return Found(claims, headline=len(claims), parts=("frames",))
 
 
-def _holding(desk: Desk, words: Iterable[str]) -> list[tuple[int, str]]:
-    """Texts that may hold all words: each word of a phrase as it is, a plain word in its forms."""
-    groups = []
-    for word in words:
-        parts = word.split()
-        groups += [variants(word)] if len(parts) == 1 else [[whole_token(part)] for part in parts]
-    usable = [[token for token in group if token.rstrip("*")] for group in groups]
-    usable = [group for group in usable if group]
-    return desk.index.search(match_all(usable), MOST_TEXTS, ranked=False) if usable else []
+def _candidates(plan: Plan, desk: Desk, words: Sequence[str]) -> InOrder:
+    """Texts that hold all words, in order of time from either end."""
+    start, end = plan.stretch.start_us, plan.stretch.end_us
+    groups = [_groups_of(word) for word in words]
+    exact = [group[:1] for part in groups for group in part if group[0]]
+    if exact and len(desk.index.search(match_all(exact), _COMMON, ranked=False)) == _COMMON:
+        return lambda backwards: _walked(desk, words, start, end, backwards=backwards)
+    usable = [
+        tokens for part in groups for group in part if (tokens := [token for token in group if token.rstrip("*")])
+    ]
+    texts = desk.index.search(match_all(usable), MOST_TEXTS, ranked=False) if usable else []
+    return _sorted(plan, desk, [number for number, text in texts if _holds(text, words)])
+
+
+def _groups_of(word: str) -> list[list[str]]:
+    """Tokens of which a text holds one each: a plain word in its forms, each word of a phrase as it is."""
+    parts = word.split()
+    return [variants(word)] if len(parts) == 1 else [[whole_token(part)] for part in parts]
+
+
+def _walked(desk: Desk, words: Sequence[str], start: int, end: int, *, backwards: bool) -> Iterator[tuple[int, int]]:
+    """For words that very many texts hold: looks at what is on screen, from one end on, instead of at all of them."""
+    held: dict[int, bool] = {}
+    for shown in shown_in_order(desk.index, start, end, backwards=backwards):
+        if shown.number not in held:
+            held[shown.number] = _holds(shown.text, words)
+            if held[shown.number]:
+                yield (shown.last_ts if backwards else shown.first_ts), shown.number
+
+
+def _sorted(plan: Plan, desk: Desk, numbers: Iterable[int]) -> InOrder:
+    ends = desk.index.text_ends(numbers, plan.stretch.start_us, plan.stretch.end_us)
+    early = sorted((first, number) for number, first, _ in ends)
+    late = sorted(((last, number) for number, _, last in ends), key=lambda item: (-item[0], item[1]))
+    return lambda backwards: iter(late if backwards else early)
 
 
 def _holds(text: str, words: Iterable[str]) -> bool:
@@ -113,24 +150,38 @@ def _holds(text: str, words: Iterable[str]) -> bool:
     )
 
 
-def _ends(plan: Plan, desk: Desk, texts: Iterable[tuple[int, str]], part: str) -> list[Mention]:
+def _ends(plan: Plan, desk: Desk, in_order: InOrder, part: str) -> list[Mention]:
     """Mentions of texts within the plan's stretch, in order of time: of those that come first and that come last."""
-    start, end = plan.stretch.start_us, plan.stretch.end_us
-    ends = desk.index.text_ends([number for number, _ in texts], start, end)
-    early = sorted(ends, key=lambda item: (item[1], item[0]))[:_OUTERMOST]
-    late = sorted(ends, key=lambda item: (-item[2], item[0]))[:_OUTERMOST]
-    found = {
-        (mention.row_id, mention.ts): mention.narrowed(part)
-        for number in dict.fromkeys(item[0] for item in (*early, *late))
-        for mention in _mentions(desk, number, start, end)
-        if start <= mention.ts < end and desk.allows(mention.frame.app)
-    }
+    found: dict[tuple[str, int], Mention] = {}
+    for backwards in (False, True):
+        texts = 0
+        best: int | None = None
+        for moment, number in in_order(backwards):
+            if best is not None and texts >= _OUTERMOST and (moment < best if backwards else moment > best):
+                break
+            own = [mention.narrowed(part) for mention in _mentions(plan, desk, number)]
+            found |= {(mention.row_id, mention.ts): mention for mention in own}
+            if own:
+                texts += 1
+                times = [item.ts for item in own if best is None or (item.ts > best) == backwards]
+                best = (max if backwards else min)(times, default=best)
     return sorted(found.values(), key=lambda item: (item.ts, item.row_id))
 
 
-def _mentions(desk: Desk, number: int, start: int, end: int) -> Iterator[Mention]:
+def _mentions(plan: Plan, desk: Desk, number: int) -> list[Mention]:
+    """The first and the last mention of a text within the plan's stretch, in its programs and on its sites."""
+    start, end = plan.stretch.start_us, plan.stretch.end_us
+    return [
+        mention for mention in _all_mentions(plan, desk, number, start, end)
+        if start <= mention.ts < end and allowed(plan, desk, mention.frame)
+    ]  # fmt: skip
+
+
+def _all_mentions(plan: Plan, desk: Desk, number: int, start: int, end: int) -> Iterator[Mention]:
     index = desk.index
-    for track in index.track_ends(number, start, end) or ():
+    filtered = plan.programs or plan.hosts or desk.program_filter
+    ends = index.track_ends(number, start, end) or ()
+    for track in index.tracks_with(number, start, end, _MOST_TRACKS) if filtered else ends:
         yield of_track(index, track)
         if track.last_record != track.first_record:
             yield of_track(index, track, last=True)
