@@ -32,7 +32,7 @@ def refresh_landscape(root: DataRoot, catalog: Catalog, keep_going: KeepGoing) -
     """
     if landscape_published(root, catalog).up_to_date:
         return False
-    require_lancedb()
+    _require_installed()
     keep_going()
     before = _sound(root, catalog)
     try:
@@ -49,7 +49,7 @@ def renew_landscape(
     The catalog's mark goes before anything is written and comes back when all is, so that what a crash left half done
     is built again. Raises as `refresh_landscape` does, and NotAvailableYet when no span has an embedding.
     """
-    require_lancedb()
+    _require_installed()
     state, published = _state(root), _sound(root, catalog)
     content = read_content(root, keep_going)
     if anew or published is None or published.manifest_sha256 != content.manifest_sha256:
@@ -72,6 +72,12 @@ def landscape_published(root: DataRoot, catalog: Catalog) -> Published:
 def can_be_built() -> bool:
     """Whether LanceDB is installed; it is not imported."""
     return importlib.util.find_spec("lancedb") is not None
+
+
+def _require_installed() -> None:
+    """Raises NotInstalled. The import takes a second, and is of no use where nothing is to be written."""
+    if not can_be_built():
+        require_lancedb()
 
 
 def remedy(root: DataRoot) -> str:
