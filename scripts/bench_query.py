@@ -1,7 +1,9 @@
-"""Measure the text index and the query over a made-up memory: `scripts/bench_query [--tracks 1000000]`.
+"""Measure the text index, the landscape and the query over a made-up memory: `scripts/bench_query [--tracks 1000000]`.
 
-Makes facts and evidence of that many line tracks in a temporary DataRoot (a day has 10,000), builds the index in a
-process of its own, asks a mix of questions in one warm process and as cold processes. Prints one JSON object.
+Makes facts and evidence of that many line tracks in a temporary DataRoot (a day has 10,000, and a span for each five),
+builds index and landscape, each in a process of its own, asks a mix of questions in one warm process, with and without
+an embedding server, and as cold processes; and compares the fused search with one that ranks everything. Prints one
+JSON object.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,9 +28,11 @@ sys.path.insert(0, str(REPOSITORY))
 
 import pyarrow as pa  # noqa: E402
 from bench_machine import describe_machine  # noqa: E402
+from bench_spans import DIMENSIONS, LINES_A_SPAN, make_spans, questions_about_spans, recall  # noqa: E402
 
 from pipeline.dataroot import DataRoot, blob_key  # noqa: E402
 from pipeline.query.ask import Asking, ask  # noqa: E402
+from pipeline.runs.servers import start_server, stop_server  # noqa: E402
 from pipeline.stores.facts import FactsStore  # noqa: E402
 from schemas.arrow import table_schema  # noqa: E402
 from schemas.canonical import canonical_json, sha256_hex  # noqa: E402
@@ -61,21 +65,38 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tracks", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=20, help="how often each question is asked")
+    parser.add_argument("--recall", type=int, default=200, help="how many questions to compare with everything ranked")
     parser.add_argument("--build-only", type=Path, metavar="DATA_ROOT", help=argparse.SUPPRESS)
+    parser.add_argument("--landscape-only", type=Path, metavar="DATA_ROOT", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.build_only:
         return _build(DataRoot(arguments.build_only))
+    if arguments.landscape_only:
+        return _build_landscape(DataRoot(arguments.landscape_only))
     with tempfile.TemporaryDirectory(prefix="bench-query-") as folder:
         root = DataRoot(Path(folder) / "root")
         started = time.perf_counter()
         now = _make(root, arguments.tracks)
         made_s = time.perf_counter() - started
         built = _in_a_process([sys.executable, __file__, "--build-only", str(root.path)])
-        warm = _warm(root, now, arguments.rounds)
-        cold = _cold(root, now)
+        landscape = _in_a_process([sys.executable, __file__, "--landscape-only", str(root.path)])
+        about_spans = questions_about_spans(root, max(arguments.recall, 20))
+        mix = (*QUESTIONS, *about_spans[:4])
+        warm = {"without_meaning": _warm(root, now, arguments.rounds, mix)}
+        cold = {"without_meaning": _cold(root, now, about_spans[0])}
+        server = [sys.executable, str(REPOSITORY / "scripts" / "bench_spans.py"), "--run-file",
+                  str(root.worker_file("embed"))]  # fmt: skip
+        start_server(root, "embed", server, timeout_s=60)
+        try:
+            warm["with_meaning"] = _warm(root, now, arguments.rounds, mix)
+            cold["with_meaning"] = _cold(root, now, about_spans[0])
+            fused = recall(root, Asking(now, UTC), about_spans[: arguments.recall])
+        finally:
+            stop_server(root, "embed")
         size = root.text_index.stat().st_size
-    report = {"machine": describe_machine(), "tracks": arguments.tracks, "made_s": round(made_s, 1), "index": built,
-              "index_mb": round(size / 1e6, 1), "warm": warm, "cold": cold}  # fmt: skip
+    report = {"machine": describe_machine(), "tracks": arguments.tracks, "spans": arguments.tracks // LINES_A_SPAN,
+              "made_s": round(made_s, 1), "index": built, "index_mb": round(size / 1e6, 1), "landscape": landscape,
+              "warm": warm, "cold": cold, "recall": fused}  # fmt: skip
     report["index"]["tracks_per_s"] = round(arguments.tracks / built["build_s"])
     print(json.dumps(report, indent=2))
     return 0
@@ -92,17 +113,30 @@ def _build(root: DataRoot) -> int:
     return 0
 
 
+def _build_landscape(root: DataRoot) -> int:
+    from pipeline.stores.landscape_build import build_landscape
+
+    started = time.perf_counter()
+    manifest = build_landscape(root)
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    matrix_mb = manifest.pinned.spans * DIMENSIONS * 4 / 1e6
+    result = {"build_s": round(time.perf_counter() - started, 2), "spans": manifest.pinned.spans,
+              "matrix_mb": round(matrix_mb, 1), "peak_mb": round(peak_mb, 1)}  # fmt: skip
+    print(json.dumps(result))
+    return 0
+
+
 def _in_a_process(command: list[str]) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    result: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
     return result
 
 
-def _warm(root: DataRoot, now: datetime, rounds: int) -> dict[str, Any]:
-    times: dict[str, list[float]] = {question: [] for question in QUESTIONS}
+def _warm(root: DataRoot, now: datetime, rounds: int, questions: Sequence[str]) -> dict[str, Any]:
+    times: dict[str, list[float]] = {question: [] for question in questions}
     asking = Asking(now, UTC)
-    states = {question: ask(root, question, asking)[0].state for question in QUESTIONS}
+    first = {question: ask(root, question, asking)[0] for question in questions}
     for _ in range(rounds):
-        for question in QUESTIONS:
+        for question in questions:
             started = time.perf_counter()
             ask(root, question, asking)
             times[question].append((time.perf_counter() - started) * 1000)
@@ -114,13 +148,14 @@ def _warm(root: DataRoot, now: datetime, rounds: int) -> dict[str, Any]:
             for percent in (50, 95, 99)
         },
         "median_ms": {question: round(statistics.median(each), 1) for question, each in times.items()},
-        "states": states,
+        "states": {question: answer.state for question, answer in first.items()},
+        "by_meaning_too": sum("landscape" in answer.parts_used for answer in first.values()),
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
     }
 
 
-def _cold(root: DataRoot, now: datetime, rounds: int = 5) -> dict[str, Any]:
-    command = [sys.executable, "-m", "pipeline", "--data-root", str(root.path), "query", QUESTIONS[0], "--json",
+def _cold(root: DataRoot, now: datetime, question: str, rounds: int = 5) -> dict[str, Any]:
+    command = [sys.executable, "-m", "pipeline", "--data-root", str(root.path), "query", question, "--json",
                "--now", utc_text(now)]  # fmt: skip
     times = []
     for _ in range(rounds):
@@ -151,16 +186,20 @@ def _make_day(
 ) -> None:
     run_id = f"run-{number:04d}"
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ("frames", "windows", "url_visits", "records",
-                                                                   "line_tracks", "stage_outcomes")}  # fmt: skip
+                                                                   "line_tracks", "stage_outcomes", "spans",
+                                                                   "embeddings")}  # fmt: skip
     for at in range(FRAMES_A_DAY):
         moment = first + timedelta(seconds=100 * at)
         for name, row in _make_frame(root, evidence, chance, run_id, at, moment):
             rows[name].append(row)
     producers = {"frames": "list_frames", "windows": "list_windows", "url_visits": "visit_urls",
-                 "records": "find_text_lines", "line_tracks": "track_lines", "stage_outcomes": "catalog"}  # fmt: skip
+                 "records": "find_text_lines", "line_tracks": "track_lines", "stage_outcomes": "catalog",
+                 "spans": "build_spans", "embeddings": "embed_spans"}  # fmt: skip
     day = first.date().isoformat()
     for name, found in rows.items():
-        facts.replace(name, run_id, day, "09", producers[name], pa.Table.from_pylist(found, schema=table_schema(name)))
+        table = "records" if name == "embeddings" else name
+        content = pa.Table.from_pylist(found, schema=table_schema(table))
+        facts.replace(table, run_id, day, "09", producers[name], content)
 
 
 def _make_frame(
@@ -197,7 +236,11 @@ def _make_frame(
         host = f"site{chance.randrange(8)}.example.org"
         yield "url_visits", _visit(run_id, frame_id, window_id, at, moment, host)
     record_id = f"{run_id}/derived.model.output/ocr/{at:032x}"
-    yield from _make_lines(chance, run_id, frame_id, record_id, moment, app, title)
+    lines = list(_make_lines(chance, run_id, frame_id, record_id, moment, app, title))
+    yield from lines
+    tracks = [(row["track_id"], row["text"]) for name, row in lines if name == "line_tracks"]
+    for name, row in make_spans(run_id, frame_id, moment, app, title, tracks):
+        yield name, _blank("records" if name == "embeddings" else name) | row
     yield "stage_outcomes", _blank("stage_outcomes") | {
         "stage": "find_text_lines", "sample_id": frame_id, "run_id": run_id, "ts_utc": moment, "status": "done",
         "fingerprint": MODEL_DIGEST, "output_id": record_id,

@@ -19,7 +19,7 @@ from pipeline.query.evidence import Evidence
 from pipeline.query.findings import Answering, Desk, Found, plural
 from pipeline.query.intents import Intent
 from pipeline.query.mentions import Mention
-from pipeline.query.near_spans import Meaning
+from pipeline.query.near_spans import WITHIN_S, Meaning
 from pipeline.query.plan import Plan, make_plan
 from pipeline.query.programs import known_programs
 from pipeline.query.times import Stretch, TimeReader
@@ -53,7 +53,9 @@ _EARLIEST = datetime(1, 1, 3, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Asking:
-    """How a question is asked: when, in which zone, about what only, and how many citations are wanted."""
+    """How a question is asked: when, in which zone, about what only, how many citations are wanted, and how long to
+    wait for its embedding.
+    """
 
     now: datetime
     zone: tzinfo
@@ -61,6 +63,7 @@ class Asking:
     since: str | None = None
     until: str | None = None
     max_citations: int = MAX_CITATIONS
+    embedded_within_s: float = WITHIN_S
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def ask(root: DataRoot, question: str, asking: Asking) -> tuple[Answer, Reading 
         chosen = next(
             (p.app for p in programs if asking.app and asking.app.casefold() in (p.app, p.name.casefold())), asking.app
         )
-        meaning = Meaning(root, index)
+        meaning = Meaning(root, index, asking.embedded_within_s)
         desk = Desk(index, evidence, plan.zone or asking.zone, programs, meaning, chosen)
         found = ANSWERS[plan.intent](plan, desk)
         checker = Checker(root, evidence, index)
@@ -163,6 +166,7 @@ def _assemble(
     unread = any(item.reason in ("not_processed", "failed") for item in missing)
     if damage:  # after that: what is written on the screens could be searched all the same
         missing.append(_lack("landscape", "failed", coverage, REBUILD))
+    unread_spans = [Refused("", damage)] if damage and "landscape" in found.parts else []
     state = "ok" if kept else "not_available_yet" if unread and not refused else "no_evidence"
     texts = [claim.text for claim in kept]
     summary = "; ".join(texts[: found.headline]) if kept else _negative(found, plan, coverage, refused, unread)
@@ -178,7 +182,7 @@ def _assemble(
         confidence_pct=round(sum(scores) / len(scores) / 100, 1) if scores else 0.0,
         needs_processing=unread, processing_blocked_reason="", scheduled_extract_job_id="",
         claims=_claims(kept), citations=citations, coverage=_coverage(plan, coverage, waiting), missing=missing,
-        dropped=[Dropped(record_id=item.record_id, reason=item.reason) for item in refused],
+        dropped=[Dropped(record_id=item.record_id, reason=item.reason) for item in (*refused, *unread_spans)],
         parts_used=list(found.parts), latency_ms_total=0.0,
     )  # fmt: skip
 

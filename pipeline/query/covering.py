@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pipeline.query.findings import Desk
 from pipeline.query.plan import Plan
 from pipeline.query.words import contains_term, covers, variants
 from pipeline.stores.text_index import FrameRow
-from pipeline.stores.text_tokens import whole_token
+from pipeline.stores.text_tokens import match_any, whole_token
 
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
 _TIME = re.compile(
@@ -56,6 +56,12 @@ def allowed(plan: Plan, desk: Desk, frame: FrameRow) -> bool:
         return False
     visits = desk.index.visits_over(frame.ts, frame.ts + 1) if plan.hosts else []
     return not plan.hosts or any(v.host in plan.hosts and v.hwnd == frame.hwnd for v in visits)
+
+
+def said(desk: Desk, words: Sequence[str]) -> list[int]:
+    """Texts with any of the words that can be labels, by their numbers, the best first."""
+    tokens = [token for word in words if may_label(word) for token in tokens_for(word)]
+    return desk.index.ranked(match_any(tokens)) if tokens else []
 
 
 def tokens_for(word: str) -> list[str]:

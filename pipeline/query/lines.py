@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from pipeline.query.check import Claim
-from pipeline.query.covering import allowed, holds, holds_all, may_label, says_value, tokens_for
+from pipeline.query.covering import allowed, holds, holds_all, may_label, said, says_value, tokens_for
 from pipeline.query.findings import Desk, Found
 from pipeline.query.layout import in_window, lines_on, row_of
 from pipeline.query.meant import Meant, meant_lines
 from pipeline.query.mentions import Mention, of_frame, of_track
 from pipeline.query.plan import Plan
-from pipeline.stores.text_tokens import match_all, match_any
+from pipeline.stores.text_tokens import match_all
 
 NOTHING = "no line on screen states it"
 _PARTS = ("text_index",)
@@ -32,23 +32,25 @@ def best_lines(plan: Plan, desk: Desk) -> Found:
     words = [*plan.phrases, *plan.terms]
     if not words:
         return Found(nothing="the question names nothing to look for", leans_on="line_tracks")
-    joined = desk.meaning.join(plan.question, plan.stretch.start_us, plan.stretch.end_us)
     rows = list(_single_lines(plan, desk, words)) or list(_rows(plan, desk, words))
     claims = _claims(plan, desk, [Meant(tuple(row)) for row in rows])
-    if joined and not claims:
-        claims = _claims(plan, desk, meant_lines(plan, desk, words))
-    return Found(claims, NOTHING, "line_tracks", 1, (*_PARTS, "landscape") if joined else _PARTS)
+    if claims:
+        desk.meaning.note = "not asked: what the question names was found as it is written"
+        return Found(claims, NOTHING, "line_tracks", 1, _PARTS)
+    if not desk.meaning.join(plan.question, plan.stretch.start_us, plan.stretch.end_us):
+        return Found(claims, NOTHING, "line_tracks", 1, _PARTS)
+    return Found(_claims(plan, desk, meant_lines(plan, desk, words)), NOTHING, "line_tracks", 1, (*_PARTS, "landscape"))
 
 
 def _claims(plan: Plan, desk: Desk, rows: Sequence[Meant]) -> list[Claim]:
     """The first few rows that say different things, each as a claim."""
     ordered = sorted(rows, key=lambda item: item.row[0].ts, reverse="first" not in plan.ends) if plan.ends else rows
     claims: list[Claim] = []
-    said: set[str] = set()
+    told: set[str] = set()
     for meant in ordered:
         text = _statement(meant.row)
-        if text not in said and len(claims) < _MOST_LINES:
-            said.add(text)
+        if text not in told and len(claims) < _MOST_LINES:
+            told.add(text)
             claims.append(_claim(meant, text, desk.when(meant.row[0].ts)))
     return claims
 
@@ -82,13 +84,12 @@ def _rows(plan: Plan, desk: Desk, words: Sequence[str]) -> Iterator[list[Mention
     if not labels:
         return
     seen: set[tuple[str, ...]] = set()
-    for number, text in desk.index.search(
-        match_any([token for word in labels for token in tokens_for(word)]), _MOST_TEXTS
-    ):
+    shown: dict[int, list[Mention]] = {}
+    for number, text in desk.index.texts(said(desk, words)[:_MOST_TEXTS]):
         if not any(holds(text, word) for word in labels):
             continue
         for line in _places(desk, number, start, end, words):
-            row = _row(plan, desk, line, words)
+            row = _row(plan, desk, line, words, shown)
             name = tuple(item.text for item in row)
             if row and name not in seen:
                 seen.add(name)
@@ -103,21 +104,28 @@ def _places(desk: Desk, text_id: int, start: int, end: int, words: Sequence[str]
     return lines[:_MOST_PLACES]
 
 
-def _row(plan: Plan, desk: Desk, line: Mention, words: Sequence[str]) -> list[Mention]:
-    """The row that a line stands in, with the title that covers the rest; empty when something is not covered."""
+def _row(
+    plan: Plan, desk: Desk, line: Mention, words: Sequence[str], shown: dict[int, list[Mention]]
+) -> list[Mention]:  # fmt: skip
+    """The row that a line stands in, with the title that covers the rest; empty when something is not covered.
+
+    `shown` keeps the lines of each frame that was looked at.
+    """
     frame = line.frame
     if not allowed(plan, desk, frame):
         return []
-    lines = in_window(lines_on(desk, frame), frame)
+    if frame.id not in shown:
+        shown[frame.id] = in_window(lines_on(desk, frame), frame)
+    lines = shown[frame.id]
     row = row_of(lines, line) if any(item.row_id == line.row_id for item in lines) else []
     joined = " ".join(item.text for item in row)
     left = [word for word in words if not holds(joined, word)]
     title = frame.title or ""
     if not row or not says_value(plan, joined, words) or not all(holds(title, word) for word in left):
         return []
-    said = any(may_label(word) and holds(joined, word) for word in words)
+    labelled = any(may_label(word) and holds(joined, word) for word in words)
     more = [item for item in row if not any(item.text.casefold().strip(" :") == word.casefold() for word in words)]
-    if not said or not more or (left and any(may_label(word) and " " not in word for word in left)):
+    if not labelled or not more or (left and any(may_label(word) and " " not in word for word in left)):
         return []
     return [*row, of_frame(frame)] if left else row
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
-from pipeline.query.covering import allowed, holds, is_plain, says_value, tokens_for
+from pipeline.query.covering import allowed, holds, is_plain, may_label, said, says_value, tokens_for
 from pipeline.query.findings import Desk
 from pipeline.query.fusion import fuse
 from pipeline.query.layout import in_window, lines_on, row_of
@@ -18,12 +18,11 @@ from pipeline.query.near_spans import NearSpan
 from pipeline.query.plan import Plan
 from pipeline.query.reworded import SAME_QUESTION, SAME_WORD, are_opposites, negates, stand_ins, wording
 from pipeline.query.words import ASKING, contains_term, words_of
-from pipeline.stores.indexed_spans import SpanLine, lines_of, spans_showing
+from pipeline.stores.indexed_spans import IndexedSpan, SpanLine, lines_of, spans_showing
 
 LEAST_LIKENESS = 2_000
 """How like the question a span has to be, in 1/10,000, for meaning to say anything in it."""
-_SAID = 200
-_SAID_PLACES = 20
+_SAID_PLACES = 40
 _LOOKED_AT = 30
 _MOST_ROWS = 6
 _MOST_WORDINGS = 16
@@ -52,21 +51,31 @@ class Meant:
 
 def fused_texts(plan: Plan, desk: Desk, words: Sequence[str]) -> tuple[list[int], dict[int, Place]]:
     """Texts in the fused order of words and meaning, by their numbers; and where those stand that are in near spans."""
-    start, end = plan.stretch.start_us, plan.stretch.end_us
-    said = desk.index.search_rare([tokens_for(word) for word in words], _SAID)
+    by_words = said(desk, words)
+    names = [token for word in words if not may_label(word) for token in tokens_for(word)]
+    by_names = desk.index.ranked_rare(names)
     spans = {near.span.span_id: near for near in _nearest(plan, desk)}
-    for number, _ in said[:_SAID_PLACES]:
-        for track in desk.index.tracks_with(number, start, end, 1):
-            for span in spans_showing(desk.index, track)[-1:]:
-                near = spans.get(span.span_id) or desk.meaning.of(span)
-                if near is not None:
-                    spans.setdefault(span.span_id, near)
+    for number in (*by_words[:_SAID_PLACES], *by_names[:_SAID_PLACES]):
+        for span in _showing(plan, desk, number):
+            near = spans.get(span.span_id) or desk.meaning.of(span)
+            if near is not None:
+                spans[span.span_id] = near
     places: dict[int, Place] = {}
     for near in sorted(spans.values(), key=lambda item: (item.rank, item.span.span_id)):
         for line in lines_of(desk.index, near.span):
             places.setdefault(line.text_id, Place(line, near))
-    by_words = {number: rank for rank, (number, _) in enumerate(said, 1)}
-    return fuse(by_words, {number: place.near.rank for number, place in places.items()}), places
+    by_meaning = {number: place.near.rank for number, place in places.items()}
+    return fuse(_ranks(by_words), _ranks(by_names), by_meaning), places
+
+
+def _showing(plan: Plan, desk: Desk, text_id: int) -> list[IndexedSpan]:
+    """The span that shows a text last."""
+    tracks = desk.index.tracks_with(text_id, plan.stretch.start_us, plan.stretch.end_us, 1)
+    return [span for track in tracks for span in spans_showing(desk.index, track)[-1:]]
+
+
+def _ranks(found: Sequence[int]) -> dict[int, int]:
+    return {number: rank for rank, number in enumerate(found, 1)}
 
 
 def meant_lines(plan: Plan, desk: Desk, words: Sequence[str]) -> list[Meant]:
@@ -131,15 +140,15 @@ def _cited(plan: Plan, desk: Desk, place: Place) -> Mention | None:
     return None
 
 
-def _lacking(plan: Plan, words: Sequence[str], said: str, title: str) -> str | None:
+def _lacking(plan: Plan, words: Sequence[str], row: str, title: str) -> str | None:
     """The one word that neither a row nor its title has; empty when they have all; None when they do not answer."""
-    left = [word for word in words if not holds(said, word)]
+    left = [word for word in words if not holds(row, word)]
     lacking = [word for word in left if not _names(title, word)]
     written = sum(is_plain(word) for word in words if word not in left)
     titled = sum(is_plain(word) for word in left if word not in lacking)
     if len(lacking) > 1 or not all(map(is_plain, lacking)) or not written or written < titled:
         return None
-    if not says_value(plan, said, words) or not _says_more(said, words):
+    if not says_value(plan, row, words) or not _says_more(row, words):
         return None
     return lacking[0] if lacking else ""
 
@@ -151,11 +160,11 @@ def _names(title: str, word: str) -> bool:
     return any(contains_term(title, form) for form in (word, f"{word}s", word.removesuffix("s")))
 
 
-def _says_more(said: str, words: Sequence[str]) -> bool:
+def _says_more(row: str, words: Sequence[str]) -> bool:
     """Whether a row says anything beside what the question says already."""
     return any(
         item.casefold() not in ASKING and not any(holds(item, word) or holds(word, item) for word in words)
-        for item in words_of(said)
+        for item in words_of(row)
     )  # fmt: skip
 
 
@@ -184,10 +193,10 @@ def _by_word(found: Iterable[Meant]) -> dict[str, list[str]]:
 
 def _wordings(plan: Plan, words: Sequence[str], meant: Meant, word: str) -> Iterator[tuple[Meant, str]]:
     """The question with each word of the row, that is not its opposite, for one of its own."""
-    said = _said(meant)
-    if negates(said, plan.question):
+    row = _said(meant)
+    if negates(row, plan.question):
         return
-    for other in stand_ins(said, words):
+    for other in stand_ins(row, words):
         if not are_opposites(word, other):
             yield replace(meant, word=word, said_as=other), wording(plan.question, word, other)
 

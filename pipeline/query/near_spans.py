@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 WITHIN_S = 0.05
 """A question waits no longer for its embedding."""
-REWORDED_WITHIN_S = 0.5
-"""Nor for that of its other wordings, from a server that has just shown that it is quick."""
+_FOR_WORDINGS = 10
+"""So many times longer for all of its other wordings, from a server that has just shown that it is quick."""
 MOST_SPANS = 50
 _MOST_ROWS = 800
 """So many rows are looked at to find that many spans of different texts that pass the filters."""
@@ -55,8 +55,9 @@ class NearSpan:
 class Meaning:
     """What meaning can add to one question. Nothing is opened or asked before `join`."""
 
-    def __init__(self, root: DataRoot, index: TextIndex) -> None:
+    def __init__(self, root: DataRoot, index: TextIndex, within_s: float = WITHIN_S) -> None:
         self._root = root
+        self._within_s = within_s
         self._index = index
         self._landscape: Landscape | None = None
         self._digest: str | None = None
@@ -98,6 +99,12 @@ class Meaning:
             k *= 4
         return [near for row, content in told[:MOST_SPANS] if (near := self._near(row, content)) is not None]
 
+    def scores(self) -> npt.NDArray[np.int32]:
+        """How like the question each span of the landscape is, see `Landscape.scores`; none when it did not join in."""
+        import numpy as np
+
+        return np.zeros(0, dtype=np.int32) if self._scores is None else self._scores
+
     def of(self, span: IndexedSpan) -> NearSpan | None:
         """How near a span is that was found otherwise; None when the landscape does not hold it in that time."""
         if self._landscape is None:
@@ -117,7 +124,8 @@ class Meaning:
         if self._digest is None or not others:
             return []
         try:
-            first, *rest = embed_wordings(self._root, [text, *others], REWORDED_WITHIN_S, model_digest=self._digest)
+            within_s = self._within_s * _FOR_WORDINGS
+            first, *rest = embed_wordings(self._root, [text, *others], within_s, model_digest=self._digest)
         except NotEmbedded as error:
             self.note += f"; other wordings were not tried: {error}"
             return []
@@ -127,7 +135,7 @@ class Meaning:
         from pipeline.clients.embed import NotEmbedded, embed_wordings
 
         try:
-            [vector] = embed_wordings(self._root, [question], WITHIN_S, model_digest=digest)
+            [vector] = embed_wordings(self._root, [question], self._within_s, model_digest=digest)
         except NotEmbedded as error:
             self.note = f"did not join in: {error}"
             return None

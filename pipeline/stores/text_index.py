@@ -20,7 +20,7 @@ from pipeline.stores.text_tokens import match_any
 SCHEMA_VERSION = 2
 DAY_US = 86_400_000_000
 _SHORT_DAYS = 8
-_WIDEST = 5_000
+_RANKED, _RARE = 20_000, 5_000
 REMEDY = "pipeline run --until-done"
 
 SCHEMA = """
@@ -258,6 +258,9 @@ class TextIndex:
         if not path.is_file():
             raise NotAvailableYet(f"there is no text index at {path}", remedy=REMEDY)
         self.connection = connect_immutable(path)
+        self._frames: dict[int, FrameRow] = {}
+        self._records: dict[int, RecordRow] = {}
+        self._ranked: dict[str, list[int]] = {}
         try:
             self.meta = dict(self.connection.execute("SELECT key, value FROM meta").fetchall())
         except sqlite3.Error as error:
@@ -288,17 +291,26 @@ class TextIndex:
         )
         return list(self._all(query, (expression, limit)))
 
-    def search_rare(self, groups: Iterable[list[str]], limit: int) -> list[tuple[int, str]]:
-        """Texts that hold a token of any group, best first; a group that most texts hold a token of tells nothing.
+    def ranked(self, expression: str) -> list[int]:
+        """Texts that match an FTS5 expression, by their numbers, the best 20,000 in order.
 
-        So the work is bounded: ranking takes a look at every match.
+        Asked again it is known, since ranking many takes long.
         """
+        if expression not in self._ranked:
+            query = "SELECT rowid FROM words WHERE words MATCH ? ORDER BY rank, rowid LIMIT ?"
+            self._ranked[expression] = [number for (number,) in self._all(query, (expression, _RANKED))]
+        return self._ranked[expression]
+
+    def ranked_rare(self, tokens: Iterable[str]) -> list[int]:
+        """Texts that match any of the tokens, as `ranked`, but for those tokens that many texts hold."""
         count = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)"
-        rare = [
-            token for group in groups for token in group
-            if 0 < next(self._all(count, (match_any(group), _WIDEST)))[0] < _WIDEST
-        ]  # fmt: skip
-        return self.search(match_any(rare), limit) if rare else []
+        rare = [token for token in tokens if 0 < next(self._all(count, (match_any([token]), _RARE)))[0] < _RARE]
+        return self.ranked(match_any(rare)) if rare else []
+
+    def texts(self, numbers: Iterable[int]) -> list[tuple[int, str]]:
+        """Texts by their numbers, in that order."""
+        query = "SELECT x.id, x.text FROM json_each(?) j CROSS JOIN texts x ON x.id = j.value ORDER BY j.key"
+        return list(self._all(query, (json.dumps(list(numbers)),)))
 
     def texts_like(self, pattern: str, start: int, end: int) -> Iterator[tuple[int, str]]:
         """Texts that fit a GLOB pattern and are seen in [start, end), in the order of the index.
@@ -339,7 +351,9 @@ class TextIndex:
 
     def frame(self, number: int) -> FrameRow:
         """A frame by its number in the index."""
-        return FrameRow._make(next(self._all(_FRAME + "WHERE f.id = ?", (number,))))
+        if number not in self._frames:  # many lines of one frame are looked at: none of them changes
+            self._frames[number] = FrameRow._make(next(self._all(_FRAME + "WHERE f.id = ?", (number,))))
+        return self._frames[number]
 
     def frame_named(self, frame_id: str) -> FrameRow | None:
         """A frame by its evidence id."""
@@ -453,7 +467,9 @@ class TextIndex:
 
     def record(self, number: int) -> RecordRow:
         """A text record by its number in the index."""
-        return RecordRow._make(next(self._all(_RECORD + "WHERE r.id = ?", (number,))))
+        if number not in self._records:
+            self._records[number] = RecordRow._make(next(self._all(_RECORD + "WHERE r.id = ?", (number,))))
+        return self._records[number]
 
     def record_named(self, record_id: str) -> RecordRow | None:
         """A text record by its id; only those that a track begins or ends in are known here."""
