@@ -49,6 +49,13 @@ _NUMBERS = {
 _ALL = 1_000
 
 
+_NUMERIC = (
+    r"\b(?:how (?:many|much|long|old|big|large|high|tall|far|fast|heavy)|(?:tele)?phone|number|amount|total|price|cost|"
+    r"percent\w*|sum|count|versions?|port|size|weight|length|age|balance|rate|fee|temperature|speed|score|duration)\b"
+)
+"""What is asked for so has digits."""
+
+
 def make_plan(
     question: str, times: TimeReader, default: Stretch, hosts: Sequence[str], programs: Sequence[Program]
 ) -> Plan:
@@ -125,5 +132,4 @@ def _top(asked: Asked) -> int:
 def _wants(asked: Asked) -> str:
     if asked.has(r"\bwhen\b", r"\b(?:what|which) (?:time|date|day)\b"):
         return "time"
-    numeric = r"\b(?:how (?:many|much)|(?:tele)?phone|number|amount|total|price|cost|percent\w*|sum|count)\b"
-    return "number" if asked.has(numeric) else ""
+    return "number" if asked.has(_NUMERIC) else ""
