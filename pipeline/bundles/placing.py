@@ -32,8 +32,9 @@ def require_room(root: DataRoot, listing: Listing) -> None:
 class MemberPlacer:
     """Puts members into a DataRoot; all of them are durable when `place_all` returns."""
 
-    def __init__(self, root: DataRoot, listing: Listing) -> None:
-        self._root, self._listing = root, listing
+    def __init__(self, root: DataRoot, listing: Listing, *, known_durable: bool) -> None:
+        """`known_durable` tells that a restore of this bundle ended: what it put there need not be synced again."""
+        self._root, self._listing, self._known_durable = root, listing, known_durable
         self._sync = DirectorySync(root.path)
 
     def place_all(self, bundle: BundleReader, watch: Watch) -> int:
@@ -52,6 +53,8 @@ class MemberPlacer:
 
     def _place(self, member: Listed, target: str, content: Content) -> bool:
         """Put one member in its place; tells whether it was not there before."""
+        if self._known_durable and not member.is_new:
+            return False
         place = self._root.path / target
         self._sync.make(place.parent)
         if member.is_new:

@@ -81,7 +81,7 @@ class _Restore:
         faults = self.checked.faults(places)
         reject_unless_whole(faults, strict=strict)
         require_room(root, listing)
-        self.outcome.files_added = MemberPlacer(root, listing).place_all(self.bundle, self.watch)
+        self.outcome.files_added = self._place_files(known_durable=known is not None)
         self._quarantine(listing.faulty(CONFLICT))
         store.create()
         is_whole = not faults
@@ -93,6 +93,10 @@ class _Restore:
             self.outcome.warn(Notes(faults, len(faults)))
         elif known is not None and not self.outcome.inserted and not self.outcome.files_added:
             self.outcome.state = State.already
+
+    def _place_files(self, *, known_durable: bool) -> int:
+        placer = MemberPlacer(self.kept.root, self.checked.listing, known_durable=known_durable)
+        return placer.place_all(self.bundle, self.watch)
 
     def _quarantine(self, conflicts: list[str]) -> None:
         if not conflicts:
