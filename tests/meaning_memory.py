@@ -18,6 +18,7 @@ from typing import Any
 
 from screen_memory import InProcessModel, Memory, open_gate, read_text
 
+from pipeline.clients.embed import EmbedClient
 from pipeline.dataroot import DataRoot
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.spans import EmbedModel
@@ -65,18 +66,21 @@ def identity(name: str = "concepts") -> ModelIdentity:
     return ModelIdentity(provider_id="test", model_id=name, model_digest=sha256_hex(name.encode()))
 
 
-def process_with_meaning(memory: Memory, lines: dict[str, Sequence[str]]) -> None:
-    """Run all stages: `lines` says what stands on each frame, by its id."""
+def process_with_meaning(memory: Memory, lines: dict[str, Sequence[str]], server: RunFile | None = None) -> None:
+    """Run all stages: `lines` says what stands on each frame, by its id. With `server` it embeds, else `vector_of`."""
     root = memory.root
     model = InProcessModel(root)
     model.replies = {frame_id: lambda shown=shown: read_text(*shown) for frame_id, shown in lines.items()}  # type: ignore[misc]
 
-    def embed(texts: Sequence[str]) -> Iterator[tuple[int, Embedding | SampleFailure]]:
+    def alone(texts: Sequence[str]) -> Iterator[tuple[int, Embedding | SampleFailure]]:
         for index, text in enumerate(texts):
             yield index, Embedding(vector_of(text), len(text.split()), False)
 
+    who = server.model if server else identity()
+    embed = EmbedClient(server, may_send=lambda: True, timeout_s=60) if server else alone
+
     def embedder(producer: str) -> EmbedModel:
-        return EmbedModel(identity(), remembering(root, identity(), producer, embed))
+        return EmbedModel(who, remembering(root, who, producer, embed))
 
     run(root, Settings(), RunOptions(until_done=True), LocalEngine(root), open_gate(root), model, LogProgress(),
         embedder)  # fmt: skip

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from pipeline.clients import ServerGone
-from pipeline.clients.embed import EmbedClient, embed_question
+from pipeline.clients.embed import EmbedClient, NotEmbedded, embed_question, embed_wordings
 from pipeline.dataroot import DataRoot
 from pipeline.errors import ContractInvalid
 from pipeline.runs.servers import find_server, start_server, stop_server
@@ -201,3 +201,25 @@ def test_a_damaged_run_file_is_no_server(tmp_path: Path) -> None:
     place.workers.mkdir()
     place.worker_file("embed").write_text("{")
     assert embed_question(place, "q") is None
+
+
+def test_wordings_come_together_or_not_at_all(root: DataRoot) -> None:
+    one, other, again = embed_wordings(root, ["what is due", "when", "what is due"], 60)
+    assert one == again == embed_question(root, "what is due", timeout_s=60)
+    assert one != other
+
+
+def test_why_nothing_was_embedded_is_said(root: DataRoot, tmp_path: Path) -> None:
+    place = DataRoot(tmp_path / "data").create()
+    with pytest.raises(NotEmbedded, match="no embedding server runs"):
+        embed_wordings(place, ["q"], 5)
+    with pytest.raises(NotEmbedded, match="another model than the landscape"):
+        embed_wordings(root, ["q"], 5, model_digest="f" * 64)
+    place.workers.mkdir()
+    for status, reply in ((200, {"results": []}), (500, {}), (200, b"nothing")):
+        with answering(status, reply) as server:
+            place.worker_file("embed").write_text(server.model_dump_json())
+            with pytest.raises(NotEmbedded, match="no answer that can be used"):
+                embed_wordings(place, ["q"], 5)
+    with pytest.raises(NotEmbedded, match="no embedding server runs"):
+        embed_wordings(place, ["q"], 5)  # its run file was left behind

@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 from command_line import RunCli
+from meaning_memory import embedding_server, process_with_meaning, titled_frame
 from PIL import Image
 from screen_memory import Memory, process
 
 from pipeline.dataroot import DataRoot
+from pipeline.stores.landscape_build import build_landscape
 from schemas.answer import Answer
 
 NOW = ("--now", "2026-03-16T18:30:00Z")
@@ -110,6 +112,28 @@ def test_a_question_loads_no_heavy_library(processed_desk: DataRoot) -> None:
         "assert not loaded, loaded\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_meaning_loads_numpy_and_nothing_heavier(tmp_path: Path) -> None:
+    memory = Memory(tmp_path / "root")
+    process_with_meaning(memory, {
+        titled_frame(memory, 0, "2026-03-01T10:00:00.000Z", "Notes"): ["Spare rolls for printers are kept on shelf 14"]
+    })  # fmt: skip
+    build_landscape(memory.root)
+    question = "On which shelf are the spare rolls for printers stored?"
+    code = (
+        "import sys\nfrom datetime import UTC, datetime\nfrom pathlib import Path\n"
+        "from pipeline.dataroot import DataRoot\nfrom pipeline.query.ask import Asking, ask\n"
+        f"root, asking = DataRoot(Path({str(memory.root.path)!r})), Asking(datetime(2026, 3, 9, tzinfo=UTC), UTC, "
+        "embedded_within_s=60)\n"
+        f"answer, _ = ask(root, {question!r}, asking)\n"
+        "assert answer.parts_used == ['text_index', 'landscape'], answer\n"
+        "assert answer.state == 'ok'\n"
+        f"loaded = [name for name in {NEVER_LOADED!r} if name in sys.modules]\n"
+        "assert loaded == ['numpy'], loaded\n"
+    )
+    with embedding_server(memory.root):
+        subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_screens_text_does_not_steer_the_terminal(tmp_path: Path, run_cli: RunCli) -> None:

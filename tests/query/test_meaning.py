@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from screen_memory import Memory
 
 from pipeline.dataroot import DataRoot
 from pipeline.query.ask import Asking, Reading, ask
+from pipeline.runs.servers import find_server, start_server, stop_server
 from pipeline.stores.landscape_build import build_landscape
 from schemas.answer import Answer
 
@@ -189,6 +191,25 @@ def test_a_thousand_times_the_same_answer(desk: DataRoot) -> None:
         with embedding_server(desk):
             answers |= {without_run(asked(desk, STORED)[0]) for _ in range(500)}
     assert len(answers) == 1
+
+
+@pytest.mark.slow
+def test_the_real_model_reads_a_word_as_another_and_no_opposite(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    memory = Memory(tmp_path / "root")
+    frame = titled_frame(memory, 0, "2026-03-01T10:00:00.000Z", "Team contacts")
+    lines = ["The messaging team answers in channel #msg-help", "Port 7443 must be open for the agent"]
+    server = [sys.executable, "-m", "workers.embed", "--run-file", str(memory.root.worker_file("embed"))]
+    start_server(memory.root, "embed", server, timeout_s=120)
+    try:
+        process_with_meaning(memory, {frame: lines}, find_server(memory.root, "embed"))
+        build_landscape(memory.root)
+        answer, _ = asked(memory.root, "In which channel does the messaging team reply?")
+        assert "found by meaning: “reply” read as “answers”" in answer.summary
+        for question in ("Which port must be closed for the agent?", "Who leads the messaging team?"):
+            assert asked(memory.root, question)[0].state == "no_evidence"
+    finally:
+        stop_server(memory.root, "embed")
 
 
 def test_nothing_is_written(served: DataRoot) -> None:
