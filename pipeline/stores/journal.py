@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import mmap
 import os
+import shutil
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from pipeline.stores.atomic import fsync_directory, make_directories, replace_bytes
+from pipeline.stores.atomic import fsync_directory, make_directories, replace_bytes, replace_file
 from schemas.canonical import canonical_json, sha256_hex
 from schemas.fields import utc_text
 from schemas.handoff import JournalEvent
@@ -64,7 +66,7 @@ class Journal:
             if not self.path.exists():
                 self.path.touch(mode=0o600)
             fsync_directory(self.path.parent)
-            self._set_torn_line_aside()
+            self._set_torn_lines_aside()
             self._next = self._last_sequence() + 1
         return self._next
 
@@ -82,20 +84,32 @@ class Journal:
         finally:
             os.close(descriptor)
 
-    def _set_torn_line_aside(self) -> None:
-        """Save what follows the last newline to quarantine, then cut it off."""
+    def _set_torn_lines_aside(self) -> None:
+        """Save to quarantine what a crash tore, then take it out: what follows the last newline, and lines with holes.
+
+        A power cut may keep the end of a write and lose its beginning: zeros stand there then, which no JSON holds.
+        """
         size = self.path.stat().st_size
         tail = self._tail(_TAIL_BYTES)
-        if not tail or tail.endswith(b"\n"):
-            return
         if b"\n" not in tail:
             tail = self._tail(size)
-        torn = tail[tail.rfind(b"\n") + 1 :]
+        lines = BytesIO(tail).readlines()
+        torn = [line for line in lines if not line.endswith(b"\n") or b"\0" in line]
+        if not torn:
+            return
+        whole = b"".join(line for line in lines if line not in torn)
         make_directories(self.quarantine)
-        replace_bytes(self.quarantine / f"journal-{sha256_hex(torn)[:16]}.torn", torn)
-        with self.path.open("r+b") as file:
-            file.truncate(size - len(torn))
-            os.fsync(file.fileno())
+        lost = b"".join(torn)
+        replace_bytes(self.quarantine / f"journal-{sha256_hex(lost)[:16]}.torn", lost)
+
+        def write(temporary: Path) -> None:
+            shutil.copyfile(self.path, temporary)
+            with temporary.open("r+b") as file:
+                file.truncate(size - len(tail))
+                file.seek(0, os.SEEK_END)
+                file.write(whole)
+
+        replace_file(self.path, write)
 
     def _last_sequence(self) -> int:
         for limit in (_TAIL_BYTES, self.path.stat().st_size):

@@ -64,6 +64,20 @@ def test_a_torn_last_line_is_saved_and_cut_off(tmp_path: Path) -> None:
     assert saved.read_bytes() == b'{"event_id":"system.ingest/b","sequ'
 
 
+def test_lines_that_a_power_cut_left_holes_in_are_set_aside_and_the_whole_ones_stay(tmp_path: Path) -> None:
+    append(journal_in(tmp_path), "a")
+    append(journal_in(tmp_path), "b")
+    append(journal_in(tmp_path), "c")
+    path = tmp_path / "journal.ndjson"
+    first, second, third = path.read_bytes().splitlines(keepends=True)
+    holed = bytes(100) + second[100:]
+    path.write_bytes(first + holed + third)
+    append(journal_in(tmp_path), "d")
+    assert events(tmp_path) == [(0, "system.ingest/a"), (2, "system.ingest/c"), (3, "system.ingest/d")]
+    (saved,) = (tmp_path / "derived/quarantine").iterdir()
+    assert saved.read_bytes() == holed
+
+
 def test_a_journal_that_is_nothing_but_a_torn_line_starts_again(tmp_path: Path) -> None:
     (tmp_path / "journal.ndjson").write_bytes(b"{" * 3_000_000)
     append(journal_in(tmp_path), "a")
