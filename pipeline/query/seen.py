@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 
 from pipeline.query.check import Claim
 from pipeline.query.covering import allowed
@@ -18,8 +19,8 @@ from pipeline.stores.text_walk import shown_in_order
 
 MOST_TEXTS = 20_000
 """How many different texts that hold the words are looked at, when they are not walked through in order of time."""
-_COMMON = 2_000
-"""So many texts with the words make it quicker to walk through all that was on screen, from either end."""
+_COMMON, _FARTHEST = 500, 200_000
+"""So many texts with the words make it quicker to walk through all that was on screen; so far from either end."""
 _MOST_TRACKS = 1_000
 _WEIGHED = 100
 _OUTERMOST = 30
@@ -112,29 +113,39 @@ def _candidates(plan: Plan, desk: Desk, words: Sequence[str]) -> InOrder:
     start, end = plan.stretch.start_us, plan.stretch.end_us
     groups = [_groups_of(word) for word in words]
     exact = [group[:1] for part in groups for group in part if group[0]]
-    if exact and len(desk.index.search(match_all(exact), _COMMON, ranked=False)) == _COMMON:
-        return lambda backwards: _walked(desk, words, start, end, backwards=backwards)
-    usable = [
-        tokens for part in groups for group in part if (tokens := [token for token in group if token.rstrip("*")])
-    ]
-    texts = desk.index.search(match_all(usable), MOST_TEXTS, ranked=False) if usable else []
-    return _sorted(plan, desk, [number for number, text in texts if _holds(text, words)])
+    common = exact and len(desk.index.search(match_all(exact), _COMMON, ranked=False)) == _COMMON
+
+    @cache
+    def all_found() -> InOrder:
+        usable = [[token for token in group if token.rstrip("*")] for part in groups for group in part]
+        usable = [group for group in usable if group]
+        texts = desk.index.search(match_all(usable), MOST_TEXTS, ranked=False) if usable else []
+        return _sorted(plan, desk, [number for number, text in texts if _holds(text, words)])
+
+    def searched(backwards: bool) -> Iterator[tuple[int, int]]:
+        return all_found()(backwards)
+
+    held: dict[int, bool] = {}
+
+    def walked(backwards: bool) -> Iterator[tuple[int, int]]:
+        told: set[int] = set()
+        for passed, shown in enumerate(shown_in_order(desk.index, start, end, backwards=backwards)):
+            if passed == _FARTHEST:
+                yield from searched(backwards)  # they lie close together, far from this end
+                return
+            if shown.number not in held:
+                held[shown.number] = _holds(shown.text, words)
+            if held[shown.number] and shown.number not in told:
+                told.add(shown.number)
+                yield (shown.last_ts if backwards else shown.first_ts), shown.number
+
+    return walked if common else searched
 
 
 def _groups_of(word: str) -> list[list[str]]:
     """Tokens of which a text holds one each: a plain word in its forms, each word of a phrase as it is."""
     parts = word.split()
     return [variants(word)] if len(parts) == 1 else [[whole_token(part)] for part in parts]
-
-
-def _walked(desk: Desk, words: Sequence[str], start: int, end: int, *, backwards: bool) -> Iterator[tuple[int, int]]:
-    """For words that very many texts hold: looks at what is on screen, from one end on, instead of at all of them."""
-    held: dict[int, bool] = {}
-    for shown in shown_in_order(desk.index, start, end, backwards=backwards):
-        if shown.number not in held:
-            held[shown.number] = _holds(shown.text, words)
-            if held[shown.number]:
-                yield (shown.last_ts if backwards else shown.first_ts), shown.number
 
 
 def _sorted(plan: Plan, desk: Desk, numbers: Iterable[int]) -> InOrder:

@@ -63,10 +63,10 @@ class RangeReader:
             (say.CLOCK_TO_HOUR, self._clock_to_hour), (say.HOURS, self._hours), (say.LISTED, self._listed),
             (say.SINCE_UNIT, self._since_unit), (say.SINCE, self._since), (say.AFTER, self._after),
             (say.UNTIL, self._until), (say.BEFORE, self._before), (say.WEEK_OF_MONTH, self._week_of_month),
-            (say.DAYS_OF, self._days_of), (say.LAST, self._last), (say.ROLLING, self._rolling), (say.WHOLE, self._whole),
-            (say.CALENDAR, self._calendar), (say.PART, self._part), (say.WEEK_OF, self._week_of),
-            (say.WEEK_NUMBER, self._week_number), (say.AT, self._at), (say.PART_ALONE, self._part),
-            (say.IN_MONTH, self._month), (say.IN_YEAR, self._year),
+            (say.DAYS_OF, self._days_of), (say.LAST, self._last), (say.ROLLING, self._rolling),
+            (say.WHOLE, self._whole), (say.CALENDAR, self._calendar), (say.PART, self._part),
+            (say.WEEK_OF, self._week_of), (say.WEEK_NUMBER, self._week_number), (say.AT, self._at),
+            (say.PART_ALONE, self._part), (say.IN_MONTH, self._month), (say.IN_YEAR, self._year),
         ]  # fmt: skip
 
     def _point(self, match: Match, name: str = "a") -> Point:

@@ -106,3 +106,5 @@ def test_walking_through_time_finds_the_same_ends(office: DataRoot, word: str, m
     searched = [answer(office, question).summary for question in questions]
     monkeypatch.setattr(seen, "_COMMON", 1)
     assert [answer(office, question).summary for question in questions] == searched
+    monkeypatch.setattr(seen, "_FARTHEST", 40)  # then it searches after all
+    assert [answer(office, question).summary for question in questions] == searched
