@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from office_memory import NOW
 from office_questions import JSON
+from processed_office import process_office
 
 from pipeline.dataroot import DataRoot
 from pipeline.query import seen
@@ -26,6 +27,12 @@ LEAST_RIGHT = {
     "unique_domains": 5, "unique_windows": 4, "visit_count": 6,
 }  # fmt: skip
 """How many of each kind were answered rightly when this was written: fewer is a step back."""
+
+
+@pytest.fixture(scope="session")
+def office(tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
+    """The office memory, processed; to be read only."""
+    return process_office(tmp_path_factory.mktemp("office"))
 
 
 @pytest.fixture(scope="module")
