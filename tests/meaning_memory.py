@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -66,7 +66,7 @@ def identity(name: str = "concepts") -> ModelIdentity:
     return ModelIdentity(provider_id="test", model_id=name, model_digest=sha256_hex(name.encode()))
 
 
-def process_with_meaning(memory: Memory, lines: dict[str, Sequence[str]], server: RunFile | None = None) -> None:
+def process_with_meaning(memory: Memory, lines: Mapping[str, Sequence[str]], server: RunFile | None = None) -> None:
     """Run all stages: `lines` says what stands on each frame, by its id. With `server` it embeds, else `vector_of`."""
     root = memory.root
     model = InProcessModel(root)
