@@ -15,6 +15,7 @@ from rich.markup import escape
 from pipeline.cli.context import DataRootOption, JsonOption, SetOption, open_session
 from pipeline.ingest.place_files import Mode
 from pipeline.ingest.result import HandoffResult, State
+from pipeline.stores.variants import Backend
 
 if TYPE_CHECKING:
     from pipeline.ingest.drain import DrainResult
@@ -46,6 +47,12 @@ def _ingest(
             help="Reject a handoff with a conflicting row or a wrong blob; or keep the rest of it, unmarked.",
         ),
     ] = True,
+    metadata_backend: Annotated[
+        Backend,
+        typer.Option(
+            help="Which table of a handoff's metadata.db to read; auto: metadata if it is readable, else records."
+        ),
+    ] = Backend.auto,
     data_root: DataRootOption = None,
     as_json: JsonOption = False,
     overrides: SetOption = None,
@@ -65,6 +72,7 @@ def _ingest(
             mode=mode,
             strict=strict,
             settle_s=session.settings.settle_s,
+            backend=metadata_backend,
             on_found=progress.begin,
             on_result=progress.show,
         )

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from pipeline.dataroot import DataRoot, handoff_key
 from pipeline.errors import ContractInvalid
 from pipeline.ingest.check_rows import FrameClaim, MediaClaim, RowCheck, check_row
-from pipeline.ingest.foreign_rows import ForeignDatabase
+from pipeline.ingest.foreign_rows import ForeignRows
 from pipeline.ingest.handoff_directory import DATABASE, Entry, HandoffDirectory, Look, path_text
 from pipeline.ingest.manifest import ManifestDigest, handoff_id
 from pipeline.ingest.place_files import Placement, holds
@@ -79,7 +79,7 @@ class Kept:
 
 
 def check_handoff(
-    directory: HandoffDirectory, look: Look, snapshot: Snapshot, foreign: ForeignDatabase, kept: Kept
+    directory: HandoffDirectory, look: Look, snapshot: Snapshot, foreign: ForeignRows, kept: Kept
 ) -> Plan:
     """Read all rows and hash all files of a handoff, and compare them with what the DataRoot keeps.
 
@@ -146,7 +146,7 @@ class _HandoffCheck:
             if path not in self._used and path != DATABASE:
                 self._keep_aside(entry)
         if keep_database:
-            plan.warnings.add("metadata.db holds more than the table metadata: the whole database is kept too")
+            plan.warnings.add("metadata.db holds more than the rows that are read: the whole database is kept too")
             for entry in database_files(self._look):
                 self._keep_aside(entry)
         return plan

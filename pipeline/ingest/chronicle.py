@@ -10,6 +10,8 @@ from pathlib import Path
 
 from pipeline.errors import ContractInvalid
 from pipeline.ingest.handoff_directory import DATABASE, Entry, HandoffDirectory, Look, hash_descriptor
+from pipeline.ingest.reader import Reader
+from pipeline.ingest.session_pictures import PNG_HEAD_BYTES, Picture
 from pipeline.ingest.snapshot import Snapshot
 
 SEAL = "COMPLETE.json"
@@ -47,14 +49,11 @@ def is_session(look: Look) -> bool:
     return DATABASE not in look.files and SEAL in look.files
 
 
-def take_session(directory: HandoffDirectory, look: Look, private: Path) -> Snapshot:
-    """Read a session into a private database; all its files are hashed on the way.
+def take_session(directory: HandoffDirectory, look: Look, private: Path, reader: Reader) -> Snapshot:
+    """Have a session read into a private database; all its files are hashed on the way.
 
     Raises ContractInvalid, StillBeingWritten, OSError, sqlite3.Error.
     """
-    # Late: a spool without sessions needs neither protobuf nor zstd.
-    from pipeline.ingest.chronicle_session import PNG_HEAD_BYTES, Picture, read_session
-
     if _MANIFEST not in look.files:
         raise ContractInvalid(f"no {_MANIFEST} in it; a chronicle session must have one", remedy=_REMEDY)
     if look.wal is not None:
@@ -71,7 +70,7 @@ def take_session(directory: HandoffDirectory, look: Look, private: Path) -> Snap
                 head = os.pread(descriptor, PNG_HEAD_BYTES, 0)
                 hashes[path] = hash_descriptor(descriptor)
             pictures[path] = Picture(hashes[path], head)
-    findings = read_session(copies, directory.path.name, pictures, private / DATABASE)
+    findings = reader.read_session(copies, directory.path.name, pictures, private / DATABASE)
     return Snapshot(private / DATABASE, hashes, findings)
 
 

@@ -42,6 +42,7 @@ from pipeline.ingest.chronicle_records import (
     window_fields,
 )
 from pipeline.ingest.chronicle_streams import REMEDY, Budget, read_items
+from pipeline.ingest.session_pictures import PNG_HEAD_BYTES, Picture
 from pipeline.ingest.snapshot import Findings
 from pipeline.stores.metadata import CHUNK, VARIANT_A, MetadataRow
 from schemas import chronicle_pb2 as pb
@@ -49,22 +50,12 @@ from schemas.chronicle import DETECTIONS
 from schemas.record_types import FRAME, INPUT, WINDOW
 
 FRAMES, INPUTS, DETECTED = "meta/frames.pb.zst", "meta/input.pb.zst", "meta/detections.pb.zst"
-PNG_HEAD_BYTES = 33
-
 _MOST_FAULTS = 10_000
 _PNG_START = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 _SECOND_US = 1_000_000
 _TOO_FAR = f"its ticks lie more than {FARTHEST_S // 3600} hours from every clock anchor"
 
 Item = TypeVar("Item", pb.FrameMeta, pb.InputEvent, pb.DetectionFrame)
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A file below `frames/`: the hash of all of it, and its first 33 bytes."""
-
-    sha256: str
-    head: bytes
 
 
 @dataclass

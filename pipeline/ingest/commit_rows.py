@@ -13,7 +13,7 @@ import orjson
 from pipeline.ingest.check_handoff import Plan
 from pipeline.ingest.check_rows import FrameClaim
 from pipeline.ingest.completion import frame_rows
-from pipeline.ingest.foreign_rows import ForeignDatabase
+from pipeline.ingest.foreign_rows import ForeignRows
 from pipeline.stores.atomic import replace_bytes
 from pipeline.stores.metadata import CHUNK, MetadataRow, MetadataStore
 from schemas.canonical import sha256_hex
@@ -30,7 +30,7 @@ class Committed:
 
 
 def commit_rows(
-    store: MetadataStore, foreign: ForeignDatabase, plan: Plan, completion: Callable[[], MetadataRow] | None
+    store: MetadataStore, foreign: ForeignRows, plan: Plan, completion: Callable[[], MetadataRow] | None
 ) -> Committed:
     """Add the rows that are new, the records of the frames that are complete, and the completion record, or nothing.
 
@@ -55,7 +55,7 @@ def count_complete(store: MetadataStore, plan: Plan) -> int:
     return sum(len(_complete(store, claims, plan.conflicts)) for claims in _chunks(plan.claims))
 
 
-def quarantine_rows(foreign: ForeignDatabase, plan: Plan, folder: Path, handoff_root: str) -> None:
+def quarantine_rows(foreign: ForeignRows, plan: Plan, folder: Path, handoff_root: str) -> None:
     """Write each row that conflicts as a JSON file, the same on every run. The folder must exist. Raises OSError."""
     for chunk in foreign.chunks():
         for row in chunk:

@@ -16,12 +16,14 @@ from pipeline.ingest.chronicle import is_sealed_folder, is_session_folder
 from pipeline.ingest.handoff_directory import DATABASE, HandoffDirectory, StillBeingWritten, path_text
 from pipeline.ingest.ingest_handoff import Ingest, ingest_handoff
 from pipeline.ingest.place_files import FilePlacer, Mode, remove_staging
+from pipeline.ingest.reader import ReaderPool
 from pipeline.ingest.result import HandoffResult, State
 from pipeline.ingest.settle import Clock, FirstLook
 from pipeline.stores.atomic import fsync_directory, make_directories
 from pipeline.stores.journal import Journal
 from pipeline.stores.lock import hold_lock
 from pipeline.stores.metadata import MetadataStore
+from pipeline.stores.variants import Backend
 
 _PARTS_OF_A_HANDOFF = ("media", "activity")
 
@@ -74,6 +76,7 @@ def drain(
     mode: Mode = Mode.hardlink,
     strict: bool = True,
     settle_s: float = 2.0,
+    backend: Backend = Backend.auto,
     clock: Clock | None = None,
     on_found: Callable[[int], None] = lambda _: None,
     on_result: Callable[[HandoffResult], None] = lambda _: None,
@@ -91,7 +94,7 @@ def drain(
         on_result(result)
     if not found.handoffs:
         return outcome
-    with _open(root, mode, strict, settle_s, clock) as ingest:
+    with _open(root, mode, strict, settle_s, clock, backend) as ingest:
         looks = [_first_look(path, clock) for path in found.handoffs]
         for path, first in zip(found.handoffs, looks, strict=True):
             result = ingest_handoff(ingest, path, first)
@@ -101,7 +104,9 @@ def drain(
 
 
 @contextmanager
-def _open(root: DataRoot, mode: Mode, strict: bool, settle_s: float, clock: Clock) -> Iterator[Ingest]:
+def _open(
+    root: DataRoot, mode: Mode, strict: bool, settle_s: float, clock: Clock, backend: Backend
+) -> Iterator[Ingest]:
     if not root.path.exists():
         with suppress(OSError):  # what is wrong with it, `create` says better
             make_directories(root.path)
@@ -111,8 +116,10 @@ def _open(root: DataRoot, mode: Mode, strict: bool, settle_s: float, clock: Cloc
         store = MetadataStore(root.metadata_db)
         try:
             journal = Journal(root.journal, root.quarantine)
-            run_id = f"ingest_{ULID()}"
-            yield Ingest(root, store, journal, FilePlacer(root, mode), mode, strict, settle_s, clock, run_id)
+            placer, run_id = FilePlacer(root, mode), f"ingest_{ULID()}"
+            root.scratch.mkdir(parents=True, exist_ok=True)
+            with ReaderPool(root.scratch) as readers:
+                yield Ingest(root, store, journal, placer, mode, strict, settle_s, clock, run_id, readers, backend)
         finally:
             store.close()
             remove_staging(root)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,16 +22,19 @@ from pipeline.ingest.completion import (
     withdraw_marker,
     write_marker,
 )
-from pipeline.ingest.foreign_rows import ForeignDatabase
+from pipeline.ingest.foreign_rows import ForeignRows
 from pipeline.ingest.handoff_directory import HandoffDirectory, Look, StillBeingWritten, path_text
 from pipeline.ingest.handshake import shake_hands_with_producer
 from pipeline.ingest.manifest import kept_files_digest
-from pipeline.ingest.place_files import STAGING, FilePlacer, Mode, kept_as
+from pipeline.ingest.place_files import FilePlacer, Mode, kept_as
+from pipeline.ingest.read_rows import ReadRows
+from pipeline.ingest.reader import Reader, ReaderPool
 from pipeline.ingest.result import HandoffResult, State
 from pipeline.ingest.settle import Clock, FirstLook, settled_look
-from pipeline.ingest.snapshot import take_snapshot
+from pipeline.ingest.snapshot import Snapshot, foreign_bytes, take_snapshot
 from pipeline.stores.journal import Journal
 from pipeline.stores.metadata import MetadataRow, MetadataStore
+from pipeline.stores.variants import Backend
 from schemas.fields import parse_utc, utc_text
 from schemas.handoff import COMPLETED, SYSTEM_RUN, HandoffCompleted
 
@@ -52,6 +54,8 @@ class Ingest:
     settle_s: float
     clock: Clock
     run_id: str
+    readers: ReaderPool
+    backend: Backend = Backend.auto
 
 
 def ingest_handoff(ingest: Ingest, path: Path, first: FirstLook | None) -> HandoffResult:
@@ -90,12 +94,12 @@ class _HandoffIngest:
             return
         look = settled_look(self._directory, first, self._ingest.settle_s, self._ingest.clock)
         warning = shake_hands_with_producer(self._directory, look)
-        scratch = self._ingest.root.scratch
-        scratch.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f"{STAGING}-", dir=scratch) as private:
-            take = take_session if is_session(look) else take_snapshot
-            snapshot = take(self._directory, look, Path(private))
-            with ForeignDatabase(snapshot.database) as foreign:
+        readers = self._ingest.readers
+        with readers.borrow(foreign_bytes(look), is_session=is_session(look)) as reader, reader.private() as private:
+            snapshot = self._take(look, private, reader)
+            backend = Backend.metadata_table if is_session(look) else self._ingest.backend
+            with reader.open(snapshot.database, backend) as foreign:
+                self._report_backend(foreign)
                 plan = check_handoff(
                     self._directory, look, snapshot, foreign, Kept(self._ingest.root, self._ingest.store)
                 )
@@ -108,6 +112,18 @@ class _HandoffIngest:
         if completed is not None:
             self._require_unchanged(look)
             write_marker(self._directory.path, render_marker(completed, self._data_root_text()))
+
+    def _take(self, look: Look, private: Path, reader: Reader) -> Snapshot:
+        if is_session(look):
+            return take_session(self._directory, look, private, reader)
+        return take_snapshot(self._directory, look, private)
+
+    def _report_backend(self, foreign: ReadRows) -> None:
+        self._result.metadata_backend = foreign.backend.value
+        if foreign.why:
+            self._result.warn(f"its records were read from the table records: {foreign.why}")
+        if foreign.repeated:
+            self._result.warn(f"{foreign.repeated} rows of it stand there more than once: each is kept once")
 
     def _is_recognised(self) -> bool:
         """Tell whether a marker, its completion record and the files as they lie there agree: nothing is read then."""
@@ -124,7 +140,7 @@ class _HandoffIngest:
         self._result.rows = self._result.identical = rows
         return True
 
-    def _keep(self, look: Look, foreign: ForeignDatabase, plan: Plan) -> HandoffCompleted | None:
+    def _keep(self, look: Look, foreign: ForeignRows, plan: Plan) -> HandoffCompleted | None:
         """Files, then rows, then journal, each durable before the next; returns what the marker is written from."""
         ingest = self._ingest
         self._place_files(plan)
@@ -156,7 +172,7 @@ class _HandoffIngest:
                     self._result.files_copied += 1
                 self._result.bytes += placement.source.size
 
-    def _commit(self, look: Look, foreign: ForeignDatabase, plan: Plan, is_completed: bool) -> Committed:
+    def _commit(self, look: Look, foreign: ForeignRows, plan: Plan, is_completed: bool) -> Committed:
         store = self._ingest.store
         if is_completed and not plan.new_rows and plan.is_whole:
             return Committed(0, plan.rows, 0, count_complete(store, plan))

@@ -49,6 +49,8 @@ class HandoffResult:
     path: str
     state: State = State.waiting
     handoff_id: str = ""
+    metadata_backend: str = ""
+    """The table that its rows were read from `[meta-2]`; empty when they were not read."""
     rows: int = 0
     inserted: int = 0
     identical: int = 0

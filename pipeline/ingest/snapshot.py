@@ -51,6 +51,14 @@ def take_snapshot(directory: HandoffDirectory, look: Look, private: Path) -> Sna
     return Snapshot(private / DATABASE, hashes)
 
 
+def foreign_bytes(look: Look) -> int:
+    """How many bytes of a handoff are parsed: its database and log, or the streams of a session."""
+    wal = look.wal.size if look.wal is not None else 0
+    return wal + sum(
+        entry.size for path, entry in look.files.items() if path in (DATABASE, _ROLLBACK_JOURNAL) or path[:5] == "meta/"
+    )
+
+
 def database_files(look: Look) -> list[Entry]:
     """The files that make up the database as the handoff holds it: what is kept when it holds more than rows."""
     return [look.files[DATABASE], *([look.wal] if look.wal is not None else [])]

@@ -17,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ContractInvalid
-from pipeline.ingest.chronicle_session import Picture, read_session
+from pipeline.ingest.chronicle_session import read_session
 from pipeline.ingest.chronicle_streams import Budget, read_items
+from pipeline.ingest.session_pictures import Picture
 from schemas import chronicle_pb2 as pb
 from schemas.canonical import payload_hash
 from schemas.fields import parse_utc

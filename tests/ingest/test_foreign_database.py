@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from handoff_builder import RUN, VARIANT_A, Handoff, ingest_one, kept, rows, tree
 
+from pipeline.errors import ContractInvalid
 from pipeline.ingest.foreign_rows import MAX_VALUE_BYTES, ForeignDatabase
 from pipeline.ingest.result import State
 
@@ -97,9 +98,9 @@ def directory(path: Path) -> str:
     return "no metadata.db"
 
 
-def variant_b(path: Path) -> str:
-    Handoff(path, "CREATE TABLE records(record_type, ts_utc, json)")
-    return "table 'records'"
+def another_table(path: Path) -> str:
+    Handoff(path, "CREATE TABLE frames(record_type, ts_utc, json)")
+    return "table 'frames'"
 
 
 def view(path: Path) -> str:
@@ -118,12 +119,12 @@ def endless_view(path: Path) -> str:
 
 def virtual_table(path: Path) -> str:
     Handoff(path, "CREATE VIRTUAL TABLE metadata USING fts5(id, payload, record_type, ts_utc, run_id)")
-    return "virtual 'metadata'"
+    return "virtual table 'metadata'"
 
 
 def missing_column(path: Path) -> str:
     Handoff(path, "CREATE TABLE metadata(id TEXT PRIMARY KEY, payload TEXT NOT NULL)")
-    return "expected id, payload, record_type"
+    return "expected a table metadata with id, payload, record_type"
 
 
 def generated_column(path: Path) -> str:
@@ -131,7 +132,7 @@ def generated_column(path: Path) -> str:
         path,
         "CREATE TABLE metadata(id TEXT PRIMARY KEY, payload AS (upper(id)), record_type TEXT, ts_utc TEXT, run_id)",
     )
-    return "expected id, payload, record_type"
+    return "expected a table metadata with id, payload, record_type"
 
 
 def no_primary_key(path: Path) -> str:
@@ -156,6 +157,7 @@ def null_as_id(path: Path) -> str:
 def null_as_payload(path: Path) -> str:
     handoff = Handoff(path, VARIANT_A.replace(" NOT NULL", ""))
     handoff.raw_row("a/b/c", None)
+    handoff.raw_row("a/b/d", "{}")
     return "no payload"
 
 
@@ -181,7 +183,7 @@ def damaged_page(path: Path) -> str:
         not_sqlite,
         empty_file,
         directory,
-        variant_b,
+        another_table,
         view,
         endless_view,
         virtual_table,
@@ -214,10 +216,9 @@ def test_a_step_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: pyt
         "INSERT INTO metadata WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)"
         " SELECT 'a/b/' || i, '{}', 'x', NULL, NULL FROM n"
     )
-    monkeypatch.setattr("pipeline.ingest.foreign_rows._BUDGET_S", -1.0)
-    result = ingest_one(tmp_path / "root", handoff.path)
-    assert result.state is State.rejected
-    assert "too long" in result.error
+    monkeypatch.setattr("pipeline.ingest.foreign_rows.BUDGET_S", -1.0)
+    with pytest.raises(ContractInvalid, match="too long"):
+        ForeignDatabase(handoff.path / "metadata.db")
 
 
 @pytest.mark.parametrize(

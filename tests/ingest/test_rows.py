@@ -113,8 +113,9 @@ def test_a_payload_that_is_not_utf_8_is_kept_byte_for_byte(tmp_path: Path) -> No
     handoff = Handoff(tmp_path / "h")
     handoff.execute("INSERT INTO metadata VALUES (?, CAST(? AS TEXT), 'x', NULL, NULL)", f"{RUN}/x/0", b'{"a": "\xff"}')
     handoff.raw_row(f"{RUN}/x/1", b"\x00\xfe")
+    handoff.raw_row(f"{RUN}/x/2", "{}")
     result = ingest_one(tmp_path / "root", handoff.path)
-    assert (result.state, result.incomplete) == (State.ingested, 2)
+    assert (result.state, result.incomplete) == (State.ingested, 3)
     assert rows(tmp_path / "root")[f"{RUN}/x/0"][0] == b'{"a": "\xff"}'
     assert rows(tmp_path / "root")[f"{RUN}/x/1"][0] == b"\x00\xfe"
 
