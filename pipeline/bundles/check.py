@@ -14,7 +14,7 @@ from pipeline.errors import ContractInvalid
 from pipeline.ingest.check_handoff import Notes
 from pipeline.ingest.check_rows import FrameClaim, MediaClaim, check_row
 from pipeline.ingest.completion import completion_id, frame_rows
-from pipeline.ingest.foreign_rows import ForeignDatabase
+from pipeline.ingest.foreign_rows import ForeignRows
 from pipeline.ingest.manifest import kept_files_digest
 from pipeline.ingest.place_files import holds
 from pipeline.stores.metadata import MetadataRow, MetadataStore, as_bytes
@@ -56,7 +56,7 @@ def restored_id(manifest_sha256: str) -> str:
     return f"{SYSTEM_RUN}/{RESTORED}/{manifest_sha256}"
 
 
-def check_rows(foreign: ForeignDatabase, listing: Listing, kept: Kept | None = None) -> Findings:
+def check_rows(foreign: ForeignRows, listing: Listing, kept: Kept | None = None) -> Findings:
     """Compare every row with the members that are listed, and with what a DataRoot keeps.
 
     A member whose hash is not known yet is compared by size alone. Changes nothing but the listing. Raises
@@ -69,7 +69,7 @@ def check_rows(foreign: ForeignDatabase, listing: Listing, kept: Kept | None = N
     return check.findings
 
 
-def expect_files(foreign: ForeignDatabase, listing: Listing) -> Notes:
+def expect_files(foreign: ForeignRows, listing: Listing) -> Notes:
     """Find the blob of every row among the files of a DataRoot, and list it in its canonical place; returns faults."""
     faults = Notes()
     for chunk in foreign.chunks():

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from pipeline.dataroot import DataRoot
 from pipeline.ingest.check_handoff import Notes, Plan
 from pipeline.ingest.commit_rows import quarantine_rows
 from pipeline.ingest.handoff_directory import path_text
-from pipeline.ingest.place_files import STAGING, remove_staging
+from pipeline.ingest.place_files import remove_staging
 from pipeline.ingest.settle import Clock
 from pipeline.stores.atomic import fsync_directory, make_directories
 from pipeline.stores.journal import Journal
@@ -46,13 +45,15 @@ def restore_bundle(
     of the bundle is in the DataRoot that a rerun would not put there; Busy, DataRootReadOnly.
     """
     outcome = Outcome(path_text(file.absolute()), State.restored)
-    with told_of_disks(file), BundleReader(file) as bundle, _open_root(root) as store:
-        kept = Kept(root, store)
-        with (
-            tempfile.TemporaryDirectory(prefix=f"{STAGING}-", dir=root.scratch) as private,
-            CheckedBundle(bundle, Path(private), kept, watch or Watch()) as checked,
-        ):
-            _Restore(kept, bundle, checked, outcome, clock or Clock(), watch or Watch()).run(strict)
+    clock, watch = clock or Clock(), watch or Watch()
+    with (
+        told_of_disks(file),
+        BundleReader(file) as bundle,
+        _open_root(root) as store,
+    ):
+        kept, journal = Kept(root, store), Journal(root.journal, root.quarantine)
+        with CheckedBundle(bundle, root.scratch, kept, watch) as checked:
+            _Restore(kept, journal, bundle, checked, outcome, clock, watch).run(strict)
     return outcome
 
 
@@ -61,6 +62,7 @@ class _Restore:
     """The steps of one restore; the ingest lock is held."""
 
     kept: Kept
+    journal: Journal
     bundle: BundleReader
     checked: CheckedBundle
     outcome: Outcome
@@ -74,7 +76,7 @@ class _Restore:
         report(self.checked, self.bundle, self.outcome)
         quarantined = listing.faulty(CONFLICT) + listing.faulty(UNPROVEN)
         known = _payload(store, restored_id(self.bundle.manifest_sha256))
-        keep_database = self.checked.foreign.holds_more or bool(quarantined)
+        keep_database = self.checked.rows.holds_more or bool(quarantined)
         places = plan_places(
             root, listing, self.outcome.bundle_id, keep_database=keep_database, files_only=known is not None
         )
@@ -104,13 +106,13 @@ class _Restore:
         folder = self.kept.root.quarantine / self.outcome.bundle_id
         make_directories(folder)
         plan = Plan(handoff_id=self.outcome.bundle_id, conflicts=set(conflicts))
-        quarantine_rows(self.checked.foreign, plan, folder, self.outcome.path)
+        quarantine_rows(self.checked.rows, plan, folder, self.outcome.path)
 
     def _commit(self, record: MetadataRow | None) -> None:
         """Add the rows that are new and taken, and the record that says so, or nothing. Raises Busy, sqlite3.Error."""
         store, listing, outcome = self.kept.store, self.checked.listing, self.outcome
         with store.transaction():
-            for chunk in self.checked.foreign.chunks():
+            for chunk in self.checked.rows.chunks():
                 ids = [row.record_id for row in chunk]
                 left = listing.refused(ids)
                 known = store.existing(ids)
@@ -123,8 +125,7 @@ class _Restore:
         outcome.identical = outcome.rows - outcome.inserted - outcome.quarantined
 
     def _write_journal(self, is_whole: bool) -> None:
-        root, outcome = self.kept.root, self.outcome
-        journal = Journal(root.journal, root.quarantine)
+        outcome, journal = self.outcome, self.journal
         said = "bundle.restored" if is_whole else "bundle.partial"
         event_id = f"{SYSTEM_RUN}/{said}/{self.bundle.manifest_sha256}"
         if journal.has(event_id):
@@ -179,9 +180,8 @@ def _open_root(root: DataRoot) -> Iterator[MetadataStore]:
         with suppress(PermissionError):
             fsync_directory(root.path.parent)
         root.scratch.mkdir(parents=True, exist_ok=True)
-        store = MetadataStore(root.metadata_db)
         try:
-            yield store
+            with closing(MetadataStore(root.metadata_db)) as store:
+                yield store
         finally:
-            store.close()
             remove_staging(root)

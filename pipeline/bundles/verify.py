@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import TracebackType
 
 from pipeline.bundles.check import Findings, Kept, check_rows
 from pipeline.bundles.create import bundle_id
@@ -16,8 +17,10 @@ from pipeline.bundles.outcome import Outcome, State, Watch
 from pipeline.bundles.reading import BundleReader
 from pipeline.errors import ContractInvalid
 from pipeline.ingest.check_handoff import Notes
-from pipeline.ingest.foreign_rows import ForeignDatabase
-from pipeline.ingest.handoff_directory import path_text
+from pipeline.ingest.handoff_directory import DATABASE, path_text
+from pipeline.ingest.place_files import STAGING
+from pipeline.ingest.reader import ReaderPool
+from pipeline.stores.variants import Backend
 
 
 def verify_bundle(file: Path, *, watch: Watch | None = None) -> Outcome:
@@ -29,8 +32,8 @@ def verify_bundle(file: Path, *, watch: Watch | None = None) -> Outcome:
     with (
         told_of_disks(file),
         BundleReader(file) as bundle,
-        tempfile.TemporaryDirectory() as private,
-        CheckedBundle(bundle, Path(private), None, watch or Watch()) as checked,
+        tempfile.TemporaryDirectory() as scratch,
+        CheckedBundle(bundle, Path(scratch), None, watch or Watch()) as checked,
     ):
         report(checked, bundle, outcome)
         reject_unless_whole(checked.faults(Notes()), strict=True)
@@ -38,31 +41,36 @@ def verify_bundle(file: Path, *, watch: Watch | None = None) -> Outcome:
 
 
 class CheckedBundle:
-    """A bundle that was read and checked, and changed nothing so far. Use as a context manager."""
+    """A bundle that was read and checked, and changed nothing so far. Use as a context manager.
 
-    def __init__(self, bundle: BundleReader, private: Path, kept: Kept | None, watch: Watch) -> None:
-        database = private / "rows"
-        self.listing = Listing(private / "listing")
-        try:
+    Its database is read by a process of its own, as a handoff's is.
+    """
+
+    def __init__(self, bundle: BundleReader, scratch: Path, kept: Kept | None, watch: Watch) -> None:
+        """`scratch` is a directory for work in progress. Raises ContractInvalid, OSError, sqlite3.Error."""
+        with ExitStack() as opened:
+            private = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix=f"{STAGING}-", dir=scratch)))
+            self.listing = opened.enter_context(Listing(private / "listing"))
+            database = private / "rows"
             _list_members(bundle, self.listing, database, watch)
-            self.foreign = ForeignDatabase(database)
-        except BaseException:
-            self.listing.__exit__()
-            raise
-        try:
-            self.findings: Findings = check_rows(self.foreign, self.listing, kept)
+            readers = opened.enter_context(ReaderPool(scratch))
+            reader = opened.enter_context(readers.borrow(database.stat().st_size, is_session=False))
+            seen = opened.enter_context(reader.private()) / DATABASE
+            database.rename(seen)
+            self.rows = opened.enter_context(reader.open(seen, Backend.metadata_table))
+            self.findings: Findings = check_rows(self.rows, self.listing, kept)
             if self.findings.rows != bundle.manifest.counts.rows:
                 raise ContractInvalid("the bundle does not hold as many rows as it says", remedy=REMEDY)
-        except BaseException:
-            self.__exit__()
-            raise
+            self._opened = opened.pop_all()
 
     def __enter__(self) -> CheckedBundle:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.foreign.__exit__()
-        self.listing.__exit__()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # What went wrong is told on: a reader that was left in the middle of its answer is not asked again.
+        self._opened.__exit__(kind, error, trace)
 
     def faults(self, places: Notes) -> list[str]:
         """Everything that speaks against the bundle: the first of each kind, for a person."""
