@@ -13,8 +13,9 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import islice
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from uuid import uuid4
 
@@ -24,6 +25,7 @@ from pipeline.dag import Stage
 from pipeline.dataroot import DataRoot
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.ray_environment import LOCAL, end_on_sigterm, ray_environment
+from pipeline.engines.ray_folder import make_folder
 from pipeline.engines.ray_jobs import collect, explain, warm_up
 from pipeline.engines.ray_session import RaySession
 from pipeline.engines.ray_work import Job, process_start, read_results
@@ -38,7 +40,7 @@ FIRST_WAVE, LARGEST_WAVE = 4, 64
 MOST_WORKERS = 4
 _ASK_EVERY_S = 0.25
 _HAND_IN_S = 5.0
-"""How long workers may take to hand in what they had finished when the gate closed."""
+"""How long workers may take to hand in what they had finished when the gate closed, or to end when nobody wants it."""
 
 log = logging.getLogger("pipeline")
 
@@ -60,6 +62,8 @@ class RayEngine:
         self._local = LocalEngine(root)
         self._starting: Future[RaySession] | None = None
         self._while_started = ExitStack()
+        self._wanted: Path | None = None
+        self._collecting: threading.Thread | None = None
         self.startup_s = 0.0
         """How long it took until Ray was ready for the first shard, once it was."""
 
@@ -89,16 +93,20 @@ class RayEngine:
             return
         job = self._job(stage, model, code_version)
         left, size = iter(shards), FIRST_WAVE
-        while wave := list(islice(left, size)):
-            session = self.ready()
-            yield from self._work(job, wave)
-            session.require_loopback_only()
-            size = min(size * 4, LARGEST_WAVE)
+        try:
+            while wave := list(islice(left, size)):
+                session = self.ready()
+                yield from self._work(job, wave)
+                session.require_loopback_only()
+                size = min(size * 4, LARGEST_WAVE)
+        finally:
+            self._end_work()
 
     def close(self) -> None:
         """End Ray and remove its files."""
         starting, self._starting = self._starting, None
         with self._while_started:
+            self._end_work()
             if starting is not None and starting.exception() is None:  # what failed has cleaned up after itself
                 starting.result().close()
 
@@ -117,8 +125,10 @@ class RayEngine:
     def _job(self, stage: Stage, model: TextModel, code_version: str) -> Job:
         if model.server is None:
             raise Unavailable("the Ray engine needs a model that other processes can reach", remedy=LOCAL)
+        self._wanted = make_folder(self._root)
         return Job(
             job_id=uuid4().hex,
+            wanted=self._wanted,
             data_root=self._root.path,
             settings=self._settings,
             gate=self._terms,
@@ -130,12 +140,23 @@ class RayEngine:
             driver_started=process_start(os.getpid()),
         )
 
+    def _end_work(self) -> None:
+        """Have the workers stop, also early, and wait for the thread that waits for them: Ray is not ended under it."""
+        if self._wanted is not None:
+            with suppress(FileNotFoundError):
+                self._wanted.rmdir()
+            self._wanted = None
+        if self._collecting is not None:
+            self._collecting.join(_HAND_IN_S)
+            self._collecting = None
+
     def _work(self, job: Job, wave: list[Shard]) -> Iterator[ShardResult]:
         """Yield a result for every shard of a wave; an empty one for what was not handed in after the gate closed."""
         outstanding = dict(enumerate(wave))
         tables: SimpleQueue[pa.Table | Exception] = SimpleQueue()
         given = (job, wave, self._workers, tables)
-        threading.Thread(target=collect, args=given, name="ray-data", daemon=True).start()
+        self._collecting = threading.Thread(target=collect, args=given, name="ray-data", daemon=True)
+        self._collecting.start()
         closed_at: float | None = None
         while outstanding:
             try:

@@ -23,6 +23,7 @@ _BEFORE_IMPORT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # with it every listener of Ray's is on loopback
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # a thread that comes late would start another Ray, elsewhere
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_AUTH_MODE": "token",
 }
@@ -74,11 +75,16 @@ def end_on_sigterm() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    before = signal.signal(signal.SIGTERM, _end)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _end(number: int, _: object) -> None:
+    signal.alarm(0)  # Ray's own handler calls this one, and would abort the process three seconds later
+    sys.exit(128 + number)
 
 
 def _tell_before_import() -> None:

@@ -32,9 +32,13 @@ RESULT = pa.schema([
 
 @dataclass(frozen=True)
 class Job:
-    """What all shards of one pass over a stage have in common; `driver` and `driver_started` tell if it still lives."""
+    """What all shards of one pass over a stage have in common.
+
+    `driver` and `driver_started` tell if the driver still lives, the folder `wanted` if it still wants the results.
+    """
 
     job_id: str
+    wanted: Path
     data_root: Path
     settings: Settings
     gate: GateTerms
@@ -59,8 +63,11 @@ class _Worker:
     def may_send(self) -> bool:
         """Asked before every request; a closed gate stays closed for the rest of the job, so that its end is soon."""
         if not self.stopped:
-            self.stopped = not self.gate.ask().open or process_start(self.job.driver) != self.job.driver_started
+            self.stopped = not self.gate.ask().open or not self._wanted()
         return not self.stopped
+
+    def _wanted(self) -> bool:
+        return process_start(self.job.driver) == self.job.driver_started and self.job.wanted.exists()
 
     def work(self, shard: Shard) -> ShardResult:
         if self.server_gone or not self.may_send():
