@@ -46,7 +46,18 @@ def shards(memory: Memory) -> list[Shard]:
 
 def job(memory: Memory, job_id: str, terms: GateTerms = OPEN, **driver: Any) -> Job:
     own = {"driver": os.getpid(), "driver_started": process_start(os.getpid()), **driver}
-    return Job(job_id, memory.root.path, Settings(), terms, stage("list_frames"), None, "1", 1, **own)
+    return Job(
+        job_id,
+        own.pop("wanted", memory.root.path),
+        memory.root.path,
+        Settings(),
+        terms,
+        stage("list_frames"),
+        None,
+        "1",
+        1,
+        **own,
+    )
 
 
 def work(given: Job, shards: list[Shard]) -> list[tuple[int, ShardResult]]:
@@ -75,6 +86,16 @@ def test_nothing_is_done_for_a_driver_that_is_dead(memory: Memory, shards: list[
     assert [result.batch.results for _, result in done] == [[], []]
     done = work(job(memory, "c", driver_started=1), shards)  # another process with its number
     assert [result.batch.results for _, result in done] == [[], []]
+
+
+def test_nothing_is_done_once_the_driver_does_not_want_it_any_more(
+    memory: Memory, shards: list[Shard], tmp_path: Path
+) -> None:
+    wanted = tmp_path / "wanted"
+    wanted.mkdir()
+    assert [len(result.batch.results) for _, result in work(job(memory, "g", wanted=wanted), shards)] == [2, 2]
+    wanted.rmdir()
+    assert [result.batch.results for _, result in work(job(memory, "h", wanted=wanted), shards)] == [[], []]
 
 
 def test_a_gate_that_was_closed_stays_so_for_the_rest_of_the_job_only(memory: Memory, shards: list[Shard]) -> None:
