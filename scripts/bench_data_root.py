@@ -1,0 +1,76 @@
+"""A DataRoot to measure with: many frames from the bundled screens, as a sidecar would leave them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pipeline.dataroot import DataRoot
+from schemas.fields import utc_text
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+FIXTURES = REPOSITORY / "dataroot_fixtures" / "desk" / "spool"
+RUN_ID = "bench"
+
+
+def build_data_root(root: DataRoot, frames: int) -> None:
+    """Fill a DataRoot as a sidecar would: frames 2 s apart from the bundled screens, with their windows and UIA."""
+    screens = list(_bundled_screens())
+    root.path.mkdir(parents=True)
+    start = datetime(2026, 1, 5, 8, tzinfo=UTC)
+    rows = []
+    for index in range(frames):
+        payload, blob, others = screens[index // 5 % len(screens)]
+        moment = start + timedelta(seconds=2 * index)
+        record_id = f"{RUN_ID}/evidence.capture.frame/{index}"
+        target = root.blob(RUN_ID, record_id, "evidence.capture.frame", moment)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _link(blob, target)
+        names = {name: f"{RUN_ID}/{kind}/{index}" for name, kind, _ in others}
+        for name, kind, other in others:
+            rows.append(_row(names[name], kind, other, moment, {}))
+        references = {key: {**payload[key], "record_id": names[key]} for key in names}
+        rows.append(_row(record_id, "evidence.capture.frame", payload, moment, references))
+    with sqlite3.connect(root.metadata_db) as database:
+        database.execute(
+            "CREATE TABLE metadata"
+            "(id TEXT PRIMARY KEY, payload TEXT NOT NULL, record_type TEXT, ts_utc TEXT, run_id TEXT)"
+        )
+        database.execute("CREATE INDEX by_type ON metadata(record_type)")
+        database.executemany("INSERT INTO metadata VALUES (?,?,?,?,?)", rows)
+    database.close()
+
+
+def _bundled_screens() -> Iterator[tuple[dict[str, Any], Path, list[tuple[str, str, dict[str, Any]]]]]:
+    for handoff in sorted(FIXTURES.iterdir()):
+        with sqlite3.connect(f"file:{handoff / 'metadata.db'}?mode=ro&immutable=1", uri=True) as database:
+            rows = {row[0]: (row[1], json.loads(row[2])) for row in database.execute(
+                "SELECT id, record_type, payload FROM metadata ORDER BY id")}  # fmt: skip
+        database.close()
+        for kind, payload in rows.values():
+            if kind == "evidence.capture.frame":
+                references = [(key, payload[key]["record_id"]) for key in ("window_ref", "uia_ref") if key in payload]
+                others = [(key, *rows[name]) for key, name in references if name in rows]
+                yield payload, handoff / payload["blob_path"], others
+
+
+def _row(
+    record_id: str, kind: str, payload: dict[str, Any], moment: datetime, references: dict[str, Any]
+) -> tuple[str, str, str, str, str]:
+    text = utc_text(moment)
+    own = {**payload, "run_id": RUN_ID, "ts_utc": text, **references}
+    own.pop("payload_hash", None)
+    own.pop("blob_path", None)
+    return record_id, json.dumps(own), kind, text, RUN_ID
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
