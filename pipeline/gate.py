@@ -25,6 +25,8 @@ class Verdict:
 
     open: bool
     reason: str
+    says_active: bool = False
+    """Whether a live signal says that the user is active: no signal, or one that is not believed, says nothing."""
 
 
 class GateTerms(TypedDict):
@@ -87,7 +89,7 @@ class Gate:
         if before is not None and signal.seq is not None and signal.seq < before:
             return Verdict(False, "the activity signal's seq ran backwards")
         if signal.user_active:
-            return Verdict(False, "the user is active")
+            return Verdict(False, "the user is active", says_active=True)
         if signal.idle_seconds < self._min_idle_s:
             return Verdict(False, f"the user has been idle for less than min_idle_s ({self._min_idle_s:g} s)")
         return Verdict(True, "the user is idle")

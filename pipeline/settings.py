@@ -23,11 +23,17 @@ class Settings(BaseSettings):
     settle_s: float = Field(
         default=2.0, ge=0, description="seconds for which a handoff must be unchanged before it is marked"
     )
+    ingest_threads: int = Field(
+        default=4, ge=0, le=64, description="threads of ingest that hash, and wait for the disk; 0 does all in one"
+    )
     signal_max_age_s: float = Field(
         default=2.0, gt=0, le=2.0, description="seconds after which the activity signal is too old to be believed"
     )
     min_idle_s: float = Field(
         default=0.0, ge=0, description="seconds of idleness to ask for beyond the sidecar's own word"
+    )
+    resume_hold_s: float = Field(
+        default=5.0, ge=0, description="seconds of idleness after which work goes on that was paused"
     )
     shard_frames: int = Field(
         default=0, ge=0, description="frames in a shard, the unit of commit; 0 sizes shards by measured work"

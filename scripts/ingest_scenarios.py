@@ -73,7 +73,7 @@ class Workplace:
         return self._command(self.base / "root", [self.base / name for name in sorted(self.truth.handoffs)])
 
     def _command(self, root: Path, handoffs: list[Path]) -> list[str]:
-        options = ["--mode", self.scenario.mode, "--set", "settle_s=0"]
+        options = ["--mode", self.scenario.mode, "--set", "settle_s=0", "--set", "ingest_threads=0"]
         return ["--data-root", str(root), "ingest", *map(str, handoffs), *options]
 
     def _undisturbed(self) -> Truth:

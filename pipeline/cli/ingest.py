@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,14 +13,19 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from pipeline.cli.context import DataRootOption, JsonOption, SetOption, open_session
+from pipeline.cli.context import DataRootOption, JsonOption, Session, SetOption, open_session
+from pipeline.errors import UsageError
+from pipeline.ingest.gate_mode import GateMode
 from pipeline.ingest.place_files import Mode
 from pipeline.ingest.result import HandoffResult, State
 from pipeline.stores.variants import Backend
 
 if TYPE_CHECKING:
+    from pipeline.gate import Gate
     from pipeline.ingest.drain import DrainResult
+    from pipeline.ingest.pace import Pace
 
+_MOST_RESULTS_KEPT = 1_000
 _MOST_WARNINGS_SHOWN = 10
 _logger = logging.getLogger(__name__)
 
@@ -53,29 +59,54 @@ def _ingest(
             help="Which table of a handoff's metadata.db to read; auto: metadata if it is readable, else records."
         ),
     ] = Backend.auto,
+    gate: Annotated[
+        GateMode | None,
+        typer.Option(
+            help="auto: full speed at the lowest priority, crumbs while a live signal says that the user is active;"
+            " active-safe: always crumbs, 5 % of a core; idle: only while the user is idle. [default: auto; with"
+            " --watch: idle]",
+            show_default=False,
+        ),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on for ever: ingest what arrives, while the user is idle.")
+    ] = False,
     data_root: DataRootOption = None,
     as_json: JsonOption = False,
     overrides: SetOption = None,
 ) -> int:
     """Bring handoffs into the DataRoot and mark each one that is safe there.
 
-    Exits 0 when something was ingested, 2 when all was there before, 4 when a handoff was rejected (the others go
-    through), 6 when another ingest is at work.
+    Exits 0 when something was ingested, 2 when all was there before, 3 when the gate is closed, 4 when a handoff was
+    rejected (the others go through), 6 when another ingest is at work.
     """
     from pipeline.ingest.drain import drain  # late: other commands are to start at once
+    from pipeline.ingest.pace import Pace, lowest_priority
 
+    if watch and gate not in (None, GateMode.idle):
+        raise UsageError(
+            f"--watch works only while the user is idle, not with --gate {gate}", remedy="leave out --gate"
+        )
     session = open_session(context, data_root, as_json, overrides)
-    with _Progress(session.as_json) as progress:
-        outcome = drain(
+    signal_gate = _gate_of(session)
+    pace = Pace(signal_gate, GateMode.idle if watch else gate or GateMode.auto)
+
+    def work(what: Sequence[Path]) -> DrainResult:
+        return drain(
             session.root,
-            paths,
+            what,
             mode=mode,
             strict=strict,
             settle_s=session.settings.settle_s,
             backend=metadata_backend,
+            pace=pace,
+            threads=0 if gate is GateMode.active_safe else session.settings.ingest_threads,
             on_found=progress.begin,
             on_result=progress.show,
         )
+
+    with lowest_priority(), _Progress(session.as_json) as progress:
+        outcome = _watch(paths, work, signal_gate, pace, session.settings.resume_hold_s) if watch else work(paths)
     totals = _totals(outcome)
     session.print(
         {
@@ -83,11 +114,56 @@ def _ingest(
             "exit_code": int(outcome.exit_code),
             "handoffs": [result.as_dict() for result in outcome.results],
             "passed_over": outcome.passed_over,
+            "left": outcome.left,
+            "blocked": outcome.blocked,
             "totals": totals,
         },
         lambda console: _show_totals(console, outcome, totals),
     )
     return outcome.exit_code
+
+
+def _gate_of(session: Session) -> Gate:
+    from pipeline.gate import Gate
+
+    settings = session.settings
+    return Gate(session.root.activity_signal, max_age_s=settings.signal_max_age_s, min_idle_s=settings.min_idle_s)
+
+
+def _watch(
+    paths: Sequence[Path], work: Callable[[Sequence[Path]], DrainResult], gate: Gate, pace: Pace, resume_hold_s: float
+) -> DrainResult:
+    """Ingest until a signal asks for the end: SIGTERM ends it with what was done, SIGINT as an interruption."""
+    from pipeline.ingest.arrivals import Arrivals
+    from pipeline.ingest.drain import DrainResult
+    from pipeline.ingest.watch import Watch
+
+    whole = DrainResult()
+    signals: list[int] = []
+
+    def add(what: Sequence[Path]) -> DrainResult:
+        outcome = work(what)
+        whole.results = [*whole.results, *outcome.results][-_MOST_RESULTS_KEPT:]
+        return outcome
+
+    with Arrivals() as arrivals:
+        watch = Watch(paths, add, gate, arrivals, resume_hold_s=resume_hold_s,
+                      on_blocked=lambda why: _logger.info("waiting: %s", why))  # fmt: skip
+
+        def stop(number: int, _: object) -> None:
+            signals.append(number)
+            pace.stop_reason = "stopped"
+            watch.stop()
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            watch.run()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    if signal.SIGINT in signals:
+        raise KeyboardInterrupt
+    return whole
 
 
 class _Progress:
@@ -97,6 +173,7 @@ class _Progress:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         self._as_json = as_json
+        self._is_terminal = sys.stdout.isatty()
         self._console = Console(highlight=False, soft_wrap=True)
         columns = (TextColumn("ingest"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         has_bar = sys.stdout.isatty() and not as_json
@@ -120,8 +197,10 @@ class _Progress:
         if self._as_json:
             level = logging.ERROR if result.error else logging.INFO
             _logger.log(level, "%s", _line(result))
-        else:
+        elif self._is_terminal:
             _show(result, lambda line: self._bar.console.print(escape(line)))
+        else:
+            _show(result, lambda line: sys.stdout.write(line + "\n"))
 
 
 def _line(result: HandoffResult) -> str:
@@ -141,7 +220,7 @@ def _line(result: HandoffResult) -> str:
     return f"{name}: {result.state.value}{counts}"
 
 
-def _show(result: HandoffResult, write: Callable[[str], None]) -> None:
+def _show(result: HandoffResult, write: Callable[[str], object]) -> None:
     write(_line(result))
     if result.remedy:
         write(f"  → {result.remedy}")
@@ -164,8 +243,11 @@ def _show_totals(console: Console, outcome: DrainResult, totals: dict[str, Any])
         console.print(
             escape(f"{Path(path).name}: passed over: no metadata.db (or, in a chronicle session, COMPLETE.json) in it")
         )
+    if outcome.blocked:
+        console.print(escape(f"{outcome.blocked}; handoffs left for later: {outcome.left}"))
     if not outcome.results:
-        console.print("nothing to do: no handoff there")
+        if not outcome.blocked:
+            console.print("nothing to do: no handoff there")
         return
     states = ", ".join(f"{count} {State[name].value}" for name, count in totals["states"].items())
     handoffs, rows = _number(len(outcome.results), "handoff"), _number(totals["rows"], "row")

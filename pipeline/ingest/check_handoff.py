@@ -8,8 +8,9 @@ from pathlib import PurePosixPath
 
 from pipeline.dataroot import DataRoot, handoff_key
 from pipeline.errors import ContractInvalid
-from pipeline.ingest.check_rows import FrameClaim, MediaClaim, RowCheck, check_row
+from pipeline.ingest.check_rows import MediaClaim, RowCheck, check_row
 from pipeline.ingest.foreign_rows import ForeignRows
+from pipeline.ingest.frame_claims import FrameClaims
 from pipeline.ingest.handoff_directory import DATABASE, Entry, HandoffDirectory, Look, path_text
 from pipeline.ingest.manifest import ManifestDigest, handoff_id
 from pipeline.ingest.place_files import Placement, holds
@@ -49,7 +50,7 @@ class Plan:
     new_rows: int = 0
     payload_bytes: int = 0
     frames: int = 0
-    claims: list[FrameClaim] = field(default_factory=list)
+    claims: FrameClaims = field(default_factory=FrameClaims)
     """Frames whose row and blob are in order; what they refer to is looked up once all rows are there."""
     placements: list[Placement] = field(default_factory=list)
     conflicts: set[str] = field(default_factory=set)
@@ -173,9 +174,10 @@ class _HandoffCheck:
         if fault:
             self._plan.faults.about(claim.record_id, fault)
             return False
-        is_database = source.path.startswith(DATABASE)
+        # Without a hash in its record, nothing would tell when a producer wrote to a shared inode later.
+        may_link = claim.content_hash is not None and not source.path.startswith(DATABASE)
         self._plan.placements.append(
-            Placement(source, self._hashes[source.path], claim.canonical, is_media=True, may_link=not is_database)
+            Placement(source, self._hashes[source.path], claim.canonical, is_media=True, may_link=may_link)
         )
         self._used.add(source.path)
         return True

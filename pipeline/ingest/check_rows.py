@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from pipeline.dataroot import blob_path, rid
+import orjson
+
+from pipeline.dataroot import blob_key
 from pipeline.stores.metadata import MetadataRow
-from schemas.canonical import NotCanonical, payload_hash
+from schemas.canonical import NotCanonical, payload_hash, sha256_hex
 from schemas.evidence import FRAME, Frame, Record, parse_record
 from schemas.fields import parse_utc
 
@@ -69,16 +71,16 @@ def check_row(row: MetadataRow) -> RowCheck:
 
 
 def _check(row: MetadataRow, check: RowCheck) -> None:
-    fields = _read_object(row)
+    text, fields, holds_float = _read_object(row)
     check.is_frame = check.is_frame or fields.get("record_type") == FRAME
-    record = _read_record(row, fields.get("record_type") == FRAME, check)
+    record = _read_record(text, fields.get("record_type") == FRAME, check)
     moment = _moment(record, check)
     if not row.record_id.startswith(f"{record.run_id}/"):
         raise _Incomplete("its id does not begin with its run_id")
     if record.content_hash is None and record.payload_hash is None:
         raise _Incomplete("it has neither content_hash nor payload_hash")
     _compare_columns(row, record, check)
-    hash_holds = _check_payload_hash(fields, record, check)
+    hash_holds = _check_payload_hash(fields, record, holds_float, check)
     check.media = _media(row.record_id, record, fields, moment, check)
     if isinstance(record, Frame):
         references = _references(fields, check)
@@ -86,20 +88,28 @@ def _check(row: MetadataRow, check: RowCheck) -> None:
             check.frame = FrameClaim(row.record_id, record.run_id, record.ts_utc, references)
 
 
-def _read_object(row: MetadataRow) -> dict[str, Any]:
+def _read_object(row: MetadataRow) -> tuple[str, dict[str, Any], bool]:
+    """The payload as text, what it holds, and whether there is a float in it."""
+    floats: list[str] = []
+
+    def note(text: str) -> float:
+        floats.append(text)
+        return float(text)
+
     try:
-        fields = json.loads(row.payload_bytes.decode())
+        text = row.payload if isinstance(row.payload, str) else row.payload.decode()
+        fields = json.loads(text, parse_float=note, parse_constant=note)
     except ValueError as error:
         raise _Incomplete("its payload is not readable JSON") from error
     if not isinstance(fields, dict):
         raise _Incomplete("its payload is not a JSON object")
-    return fields
+    return text, fields, bool(floats)
 
 
-def _read_record(row: MetadataRow, is_frame: bool, check: RowCheck) -> Record:
+def _read_record(text: str, is_frame: bool, check: RowCheck) -> Record:
     model = Frame if is_frame else Record
     try:
-        record, damaged = parse_record(model, row.payload_bytes.decode())
+        record, damaged = parse_record(model, text)
     except ValueError as error:
         raise _Incomplete(str(error)) from error
     if damaged:
@@ -132,18 +142,32 @@ def _compare_columns(row: MetadataRow, record: Record, check: RowCheck) -> None:
         check.warnings.append(f"columns that differ from the payload: {', '.join(differing)}")
 
 
-def _check_payload_hash(fields: dict[str, Any], record: Record, check: RowCheck) -> bool:
+def _check_payload_hash(fields: dict[str, Any], record: Record, holds_float: bool, check: RowCheck) -> bool:
     """Tell whether the payload's own hash does not speak against it `[hash-1]`, `[hash-2]`."""
     if record.payload_hash is None:
         return True
     try:
-        matches = payload_hash(fields) == record.payload_hash
+        matches = _payload_hash(fields, holds_float) == record.payload_hash
     except NotCanonical:
         check.warnings.append("payload_hash is unverifiable: the payload holds a float or is not canonical")
         return True
     if not matches:
         check.warnings.append("payload_hash does not match the payload")
     return matches
+
+
+def _payload_hash(fields: dict[str, Any], holds_float: bool) -> str:
+    """Hash a record; where it is plain, without looking at every string of it. Raises NotCanonical."""
+    if not holds_float:
+        try:
+            plain = orjson.dumps(
+                {key: value for key, value in fields.items() if key != "payload_hash"}, option=orjson.OPT_SORT_KEYS
+            )
+        except orjson.JSONEncodeError:  # a number or a depth that only the long way has room for
+            return payload_hash(fields)
+        if plain.isascii():
+            return sha256_hex(plain)
+    return payload_hash(fields)
 
 
 def _media(
@@ -154,7 +178,7 @@ def _media(
     if named is not None and not isinstance(named, str):
         check.warnings.append("blob_path is no text")
         named = None
-    if len(rid(record_id)) + len(".blob") > _LONGEST_NAME or len(rid(record.run_id)) > _LONGEST_NAME:
+    if _is_too_long(record_id, len(".blob")) or _is_too_long(record.run_id):
         if is_frame or named:
             raise _Incomplete("its id is too long to name a file")
         return None
@@ -163,11 +187,16 @@ def _media(
     return MediaClaim(
         record_id=record_id,
         named=named,
-        canonical=str(blob_path(record.run_id, record_id, record.record_type, moment)),
+        canonical=blob_key(record.run_id, record_id, record.record_type, moment),
         required=hashed,
         content_hash=record.content_hash if hashed else None,
         content_size=size if hashed and type(size) is int else None,
     )
+
+
+def _is_too_long(text: str, more: int = 0) -> bool:
+    """Whether an id's `rid` and so many bytes more make no file name: it has four signs for each three bytes."""
+    return 4 + -(-len(text.encode()) * 4 // 3) + more > _LONGEST_NAME
 
 
 def _references(fields: dict[str, Any], check: RowCheck) -> tuple[str, ...] | None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import orjson
@@ -15,7 +14,7 @@ from pipeline.ingest.check_rows import FrameClaim
 from pipeline.ingest.completion import frame_rows
 from pipeline.ingest.foreign_rows import ForeignRows
 from pipeline.stores.atomic import replace_bytes
-from pipeline.stores.metadata import CHUNK, MetadataRow, MetadataStore
+from pipeline.stores.metadata import MetadataRow, MetadataStore
 from schemas.canonical import sha256_hex
 
 
@@ -29,30 +28,29 @@ class Committed:
     frames_complete: int
 
 
-def commit_rows(
+def add_rows(
     store: MetadataStore, foreign: ForeignRows, plan: Plan, completion: Callable[[], MetadataRow] | None
 ) -> Committed:
-    """Add the rows that are new, the records of the frames that are complete, and the completion record, or nothing.
+    """Add the rows that are new, the records of the frames that are complete, and the completion record.
 
-    `completion` is asked inside the transaction, when all else is written. Raises Busy, sqlite3.Error.
+    Inside a transaction of the caller's. `completion` is asked when all else is written. Raises sqlite3.Error.
     """
     inserted = 0
-    with store.transaction():
-        for chunk in foreign.chunks():
-            known = store.existing([row.record_id for row in chunk])
-            new = [row for row in chunk if row.record_id not in known]
-            store.insert(new)
-            inserted += len(new)
-        complete = sum(_add_frame_records(store, claims, plan.conflicts) for claims in _chunks(plan.claims))
-        if completion is not None:
-            store.insert([completion()])
+    for chunk in foreign.chunks():
+        known = store.existing([row.record_id for row in chunk])
+        new = [row for row in chunk if row.record_id not in known]
+        store.insert(new)
+        inserted += len(new)
+    complete = sum(_add_frame_records(store, claims, plan.conflicts) for claims in plan.claims.chunks())
+    if completion is not None:
+        store.insert([completion()])
     quarantined = len(plan.conflicts)
     return Committed(inserted, plan.rows - inserted - quarantined, quarantined, complete)
 
 
 def count_complete(store: MetadataStore, plan: Plan) -> int:
     """Count the frames of a plan that are complete by what the store holds."""
-    return sum(len(_complete(store, claims, plan.conflicts)) for claims in _chunks(plan.claims))
+    return sum(len(_complete(store, claims, plan.conflicts)) for claims in plan.claims.chunks())
 
 
 def quarantine_rows(foreign: ForeignRows, plan: Plan, folder: Path, handoff_root: str) -> None:
@@ -77,12 +75,6 @@ def _complete(store: MetadataStore, claims: list[FrameClaim], conflicts: set[str
     wanted = sorted({reference for claim in claims for reference in claim.references})
     found = store.existing(wanted) - conflicts
     return [claim for claim in claims if found.issuperset(claim.references)]
-
-
-def _chunks(claims: list[FrameClaim]) -> Iterator[list[FrameClaim]]:
-    remaining = iter(claims)
-    while chunk := list(islice(remaining, CHUNK)):
-        yield chunk
 
 
 def _quarantined(row: MetadataRow, handoff_id: str, handoff_root: str) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,9 @@ from pydantic import ValidationError
 
 from pipeline.dataroot import REAP_MARKER, rid
 from pipeline.ingest.check_rows import FrameClaim
-from pipeline.ingest.handoff_directory import marker_leftovers
 from pipeline.stores.atomic import fsync_directory, replace_bytes
 from pipeline.stores.metadata import MetadataRow, MetadataStore, as_bytes
-from schemas.canonical import payload_hash
+from schemas.canonical import payload_hash, sha256_hex
 from schemas.evidence import FRAME
 from schemas.handoff import (
     COMPLETED,
@@ -26,10 +26,7 @@ from schemas.handoff import (
     STAGE1_COMPLETE,
     SYSTEM_RUN,
     HandoffCompleted,
-    HandoffIntegrity,
     ReapMarker,
-    RetentionEligible,
-    Stage1Complete,
     SystemRecord,
 )
 
@@ -64,7 +61,8 @@ def frame_rows(claim: FrameClaim) -> list[MetadataRow]:
 
     They carry the frame's own time: the same frame in another handoff gives the same records.
     """
-    shared = {"run_id": claim.run_id, "ts_utc": claim.ts_utc, "source_record_id": claim.frame_id}
+    shared = {"schema_version": 1, "run_id": claim.run_id, "ts_utc": claim.ts_utc, "source_record_id": claim.frame_id}
+    name = rid(claim.frame_id)
     complete = {"record_type": STAGE1_COMPLETE, **shared, "source_record_type": FRAME, "complete": True}
     eligible = {
         "record_type": RETENTION_ELIGIBLE,
@@ -72,52 +70,82 @@ def frame_rows(claim: FrameClaim) -> list[MetadataRow]:
         "stage1_contract_validated": True,
         "quarantine_pending": False,
     }
-    return [
-        _row(_frame_record_id(claim, STAGE1_COMPLETE), Stage1Complete, complete),
-        _row(_frame_record_id(claim, RETENTION_ELIGIBLE), RetentionEligible, eligible),
-    ]
+    return [_frame_row(claim, name, complete), _frame_row(claim, name, eligible)]
+
+
+def _frame_row(claim: FrameClaim, name: str, body: dict[str, Any]) -> MetadataRow:
+    """Two of these are made for every frame, so they are not led through their models; a test holds that they fit."""
+    record_type = body["record_type"]
+    payload = _json({**body, "payload_hash": _hash_of(body)}).decode()
+    return MetadataRow(f"{claim.run_id}/{record_type}/{name}", payload, record_type, claim.ts_utc, claim.run_id)
+
+
+def _hash_of(body: dict[str, Any]) -> str:
+    plain = _json(body)
+    return sha256_hex(plain) if plain.isascii() else payload_hash(body)
 
 
 def render_marker(completed: HandoffCompleted, dest_data_root: str) -> bytes:
-    """Write the marker that a completion record stands for."""
-    marker = ReapMarker(
-        schema="autocapture.handoff.reap_eligible.v1",
-        handoff_root=completed.handoff_root,
-        dest_data_root=dest_data_root,
-        ingested_at_utc=completed.ended_utc,
-        ingest_run_id=completed.ingest_run_id,
-        counts=completed.counts,
-        integrity=HandoffIntegrity(handoff_manifest_sha256=completed.handoff_manifest_sha256),
-    )
-    return _json(marker.model_dump(by_alias=True)) + b"\n"
+    """Write the marker that a completion record stands for: a `ReapMarker`."""
+    marker = {
+        "schema": "autocapture.handoff.reap_eligible.v1",
+        "handoff_root": completed.handoff_root,
+        "dest_data_root": dest_data_root,
+        "ingested_at_utc": completed.ended_utc,
+        "ingest_run_id": completed.ingest_run_id,
+        "counts": completed.counts.model_dump(),
+        "integrity": {
+            "dest_metadata_db_sha256": None,
+            "handoff_manifest_sha256": completed.handoff_manifest_sha256,
+            "notes": None,
+        },
+    }
+    return _json(marker) + b"\n"
 
 
 def read_marker(handoff: Path) -> tuple[ReapMarker, bytes] | None:
     """Read the marker that lies in a handoff; None when there is none that we could have written."""
+    data = marker_bytes(handoff)
+    try:
+        return None if data is None else (ReapMarker.model_validate_json(data), data)
+    except ValidationError:
+        return None
+
+
+def marker_bytes(handoff: Path) -> bytes | None:
+    """What lies in the marker's place, if it is a file that can be read."""
     try:
         # Whatever lies there in its place, a FIFO even, must not make us follow or wait.
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(handoff / REAP_MARKER, flags)
+        descriptor = os.open(f"{handoff}/{REAP_MARKER}", flags)
     except OSError:
         return None
     try:
-        data = os.read(descriptor, _MARKER_MAX_BYTES) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
-        return ReapMarker.model_validate_json(data), data
-    except (OSError, ValidationError):
+        return os.read(descriptor, _MARKER_MAX_BYTES) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+    except OSError:
         return None
     finally:
         os.close(descriptor)
 
 
-def write_marker(handoff: Path, marker: bytes) -> None:
-    """Publish the marker, unless this very one lies there. Raises OSError."""
-    for leftover in marker_leftovers(handoff):
-        leftover.unlink(missing_ok=True)
-    found = read_marker(handoff)
-    if found is None or found[1] != marker:
+def marked_manifest(marker: bytes | None) -> str:
+    """The manifest that a marker names, before anything else of it is believed; empty where it names none."""
+    try:
+        return str(orjson.loads(marker or b"")["integrity"]["handoff_manifest_sha256"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return ""
+
+
+def write_marker(handoff: Path, marker: bytes, leftovers: Iterable[str]) -> None:
+    """Publish the marker, unless this very one lies there; remove what a crash kept from being published.
+
+    One that lies there may not be durable: then a power cut takes it away, and the next run writes it again.
+    Raises OSError.
+    """
+    for leftover in leftovers:
+        (handoff / leftover).unlink(missing_ok=True)
+    if marker_bytes(handoff) != marker:
         replace_bytes(handoff / REAP_MARKER, marker)
-    else:
-        fsync_directory(handoff)
 
 
 def withdraw_marker(handoff: Path, dest_data_root: str) -> bool:
@@ -132,10 +160,6 @@ def withdraw_marker(handoff: Path, dest_data_root: str) -> bool:
     (handoff / REAP_MARKER).unlink(missing_ok=True)
     fsync_directory(handoff)
     return True
-
-
-def _frame_record_id(claim: FrameClaim, record_type: str) -> str:
-    return f"{claim.run_id}/{record_type}/{rid(claim.frame_id)}"
 
 
 def _row(record_id: str, model: type[SystemRecord], fields: dict[str, Any]) -> MetadataRow:

@@ -1,41 +1,49 @@
-"""Handoffs one after the other: finds them, takes the lock, looks at all of them first, then ingests each."""
+"""Handoffs one after the other: finds them, takes the lock, looks at each, has them checked and committed in groups."""
 
 from __future__ import annotations
 
-import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from ulid import ULID
 
 from pipeline.dataroot import DataRoot
-from pipeline.errors import ContractInvalid, ExitCode, combine_exit_codes
-from pipeline.ingest.chronicle import is_sealed_folder, is_session_folder
-from pipeline.ingest.handoff_directory import DATABASE, HandoffDirectory, StillBeingWritten, path_text
-from pipeline.ingest.ingest_handoff import Ingest, ingest_handoff
-from pipeline.ingest.place_files import FilePlacer, Mode, remove_staging
+from pipeline.errors import Blocked, ExitCode, combine_exit_codes
+from pipeline.ingest.at_once import AtOnce
+from pipeline.ingest.find_handoffs import find_handoffs
+from pipeline.ingest.groups import Group
+from pipeline.ingest.handoff_directory import path_text
+from pipeline.ingest.ingest_handoff import HandoffIngest
+from pipeline.ingest.pace import Pace, Stopped
+from pipeline.ingest.place_files import FilePlacer, Mode
 from pipeline.ingest.reader import ReaderPool
-from pipeline.ingest.result import HandoffResult, State
+from pipeline.ingest.recover import open_data_root
+from pipeline.ingest.result import HandoffResult
+from pipeline.ingest.run_of_ingest import Ingest
 from pipeline.ingest.settle import Clock, FirstLook
-from pipeline.stores.atomic import fsync_directory, make_directories
-from pipeline.stores.journal import Journal
-from pipeline.stores.lock import hold_lock
 from pipeline.stores.metadata import MetadataStore
 from pipeline.stores.variants import Backend
 
-_PARTS_OF_A_HANDOFF = ("media", "activity")
+_AHEAD = 4
+"""Handoffs whose files are hashed while the rows of the one before them are read."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """What some PATHs lead to."""
+class _Terms:
+    """How handoffs are to be ingested."""
 
-    handoffs: list[Path] = field(default_factory=list)
-    passed_over: list[Path] = field(default_factory=list)
-    """Directories that have no `metadata.db`, or as chronicle sessions no `COMPLETE.json` (yet)."""
-    unusable: list[HandoffResult] = field(default_factory=list)
+    mode: Mode
+    strict: bool
+    settle_s: float
+    backend: Backend
+    clock: Clock
+    pace: Pace
+    threads: int
 
 
 @dataclass
@@ -44,29 +52,18 @@ class DrainResult:
 
     results: list[HandoffResult] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)
+    left: int = 0
+    """Handoffs that nobody came to, as the gate closed or the work was stopped."""
+    blocked: str = ""
+    """Why the gate closed."""
 
     @property
     def exit_code(self) -> ExitCode:
         """The one code for all of them."""
-        if not self.results:
-            return ExitCode.NOTHING_TO_DO
-        return combine_exit_codes(result.exit_code for result in self.results)
-
-
-def find_handoffs(paths: Sequence[Path]) -> Found:
-    """Find the handoffs that PATHs name: each is one, or a spool root whose direct children are, in name order.
-
-    A handoff is a handoff dir or a chronicle session. Links to directories inside a spool are not followed.
-    Raises OSError.
-    """
-    found = Found()
-    seen: set[Path] = set()
-    for path in paths:
-        for handoff in _below(path.absolute(), found):
-            if handoff.resolve() not in seen:
-                seen.add(handoff.resolve())
-                found.handoffs.append(handoff)
-    return found
+        codes = [result.exit_code for result in self.results]
+        if self.blocked:
+            codes.append(ExitCode.BLOCKED)
+        return combine_exit_codes(codes) if codes else ExitCode.NOTHING_TO_DO
 
 
 def drain(
@@ -78,6 +75,8 @@ def drain(
     settle_s: float = 2.0,
     backend: Backend = Backend.auto,
     clock: Clock | None = None,
+    pace: Pace | None = None,
+    threads: int = 4,
     on_found: Callable[[int], None] = lambda _: None,
     on_result: Callable[[HandoffResult], None] = lambda _: None,
 ) -> DrainResult:
@@ -86,108 +85,122 @@ def drain(
     Creates the DataRoot if there is work for it. `on_found` is told how many handoffs there are, `on_result` each
     result as it comes. Raises Busy, DataRootReadOnly, ContractInvalid for a DataRoot that is not Stage 1's own.
     """
-    clock = clock or Clock()
+    terms = _Terms(mode, strict, settle_s, backend, clock or Clock(), pace or Pace(), threads)
     found = find_handoffs(paths)
-    outcome = DrainResult(list(found.unusable), [path_text(path) for path in found.passed_over])
+    outcome = DrainResult([], [path_text(path) for path in found.passed_over])
+
+    def report(result: HandoffResult) -> None:
+        outcome.results.append(result)
+        on_result(result)
+
     on_found(len(found.handoffs))
     for result in found.unusable:
-        on_result(result)
+        report(result)
     if not found.handoffs:
         return outcome
-    with _open(root, mode, strict, settle_s, clock, backend) as ingest:
-        looks = [_first_look(path, clock) for path in found.handoffs]
-        for path, first in zip(found.handoffs, looks, strict=True):
-            result = ingest_handoff(ingest, path, first)
-            outcome.results.append(result)
-            on_result(result)
+    known = len(outcome.results)
+    try:
+        terms.pace.step()
+        with _open(root, terms) as ingest:
+            _Drain(ingest, report).run(found.handoffs)
+    except Blocked as reason:
+        outcome.blocked = reason.message
+    except Stopped:
+        pass
+    outcome.left = len(found.handoffs) - (len(outcome.results) - known)
     return outcome
 
 
+class _Drain:
+    """One pass over some handoffs."""
+
+    def __init__(self, ingest: Ingest, report: Callable[[HandoffResult], None]) -> None:
+        self._ingest = ingest
+        self._results = report
+        self._group = Group(ingest, self._report)
+        self._begun: deque[HandoffIngest] = deque()
+        self._turns: deque[HandoffIngest] = deque()
+        self._ended: set[HandoffIngest] = set()
+
+    def run(self, paths: Sequence[Path]) -> None:
+        """Ingest them; those that must be watched first come last. Raises Blocked, Stopped."""
+        watched: list[tuple[Path, FirstLook]] = []
+        try:
+            for path in paths:
+                self._ingest.pace.step()
+                first = self._begin(path, HandoffIngest.begin)
+                if first is not None:
+                    watched.append((path, first))
+            for path, first in watched:
+                self._ingest.pace.step()
+                self._begin(path, partial(HandoffIngest.begin_watched, first=first))
+            self._work_off(0)
+            self._group.commit()
+        finally:
+            for handoff in self._begun:
+                handoff.abandon()
+            self._group.abandon()
+
+    def _begin(self, path: Path, begin: Callable[[HandoffIngest], FirstLook | None]) -> FirstLook | None:
+        """Begin with a handoff, and work on those before it; returns a look where it must be watched first."""
+        handoff = HandoffIngest(self._ingest, path)
+        firsts: list[FirstLook | None] = []
+        is_sound = handoff.attempt(lambda: firsts.append(begin(handoff)))
+        if is_sound and firsts[0] is not None:
+            handoff.close()
+            return firsts[0]
+        self._turns.append(handoff)
+        if is_sound and not handoff.result.is_marked:
+            self._begun.append(handoff)
+            self._work_off(_AHEAD)
+        else:
+            self._report(handoff)
+        return None
+
+    def _work_off(self, most: int) -> None:
+        while len(self._begun) > most:
+            self._group.add(self._begun.popleft())
+
+    def _report(self, handoff: HandoffIngest) -> None:
+        """Hand on the results in the order of the handoffs, whichever ended first."""
+        self._ended.add(handoff)
+        while self._turns and self._turns[0] in self._ended:
+            ended = self._turns.popleft()
+            self._ended.remove(ended)
+            self._results(ended.result)
+
+
 @contextmanager
-def _open(
-    root: DataRoot, mode: Mode, strict: bool, settle_s: float, clock: Clock, backend: Backend
-) -> Iterator[Ingest]:
-    if not root.path.exists():
-        with suppress(OSError):  # what is wrong with it, `create` says better
-            make_directories(root.path)
-    root.create()
-    with hold_lock(root.ingest_lock, "ingest"):
-        _clear_up_after_a_crash(root)
+def _open(root: DataRoot, terms: _Terms) -> Iterator[Ingest]:
+    with open_data_root(root, terms.clock) as journal:
         store = MetadataStore(root.metadata_db)
         try:
-            journal = Journal(root.journal, root.quarantine)
-            placer, run_id = FilePlacer(root, mode), f"ingest_{ULID()}"
-            root.scratch.mkdir(parents=True, exist_ok=True)
-            with ReaderPool(root.scratch) as readers:
-                yield Ingest(root, store, journal, placer, mode, strict, settle_s, clock, run_id, readers, backend)
+            with _executor(terms.threads) as pool, ReaderPool(root.scratch) as readers:
+                yield Ingest(
+                    root=root,
+                    store=store,
+                    journal=journal,
+                    placer=FilePlacer(root, terms.mode),
+                    mode=terms.mode,
+                    strict=terms.strict,
+                    settle_s=terms.settle_s,
+                    clock=terms.clock,
+                    run_id=f"ingest_{ULID()}",
+                    readers=readers,
+                    pool=pool,
+                    pace=terms.pace,
+                    above=_above(root),
+                    backend=terms.backend,
+                )
         finally:
             store.close()
-            remove_staging(root)
 
 
-def _clear_up_after_a_crash(root: DataRoot) -> None:
-    """Remove what a dead process left half-done, and make durable what it did.
-
-    It may have committed by removing SQLite's journal, or made the DataRoot, and died before that was durable.
-    """
-    remove_staging(root)
-    try:
-        fsync_directory(root.path)
-        with suppress(PermissionError):
-            fsync_directory(root.path.parent)
-    except OSError as error:
-        raise ContractInvalid(
-            f"the DataRoot {root} cannot be made durable ({error.strerror})", remedy="mend the disk, then run again"
-        ) from error
+def _executor(threads: int) -> Executor:
+    return ThreadPoolExecutor(threads, "ingest") if threads else AtOnce()
 
 
-def _first_look(path: Path, clock: Clock) -> FirstLook | None:
-    """See all handoffs before the first is ingested, so that they settle while others are worked on."""
-    try:
-        with HandoffDirectory(path) as directory:
-            look = directory.look(clock.monotonic)
-    except (OSError, ContractInvalid, StillBeingWritten):
-        return None  # its own turn says what is wrong
-    return FirstLook(look.stat_sha256, look.seen_at)
-
-
-def _below(path: Path, found: Found) -> list[Path]:
-    if not path.is_dir():
-        found.unusable.append(_unusable(path, "is not a directory" if path.exists() else "does not exist"))
-        return []
-    children = sorted(path.iterdir(), key=lambda child: child.name)
-    folders = [child for child in children if child.is_dir() and not child.is_symlink()]
-    handoffs = [child for child in folders if os.path.lexists(child / DATABASE) or is_sealed_folder(child)]
-    if os.path.lexists(path / DATABASE) and not (handoffs and _is_empty_file(path / DATABASE)):
-        return [path]
-    if is_session_folder(path):
-        if is_sealed_folder(path):
-            return [path]
-        found.passed_over.append(path)
-        return []
-    if not handoffs and _looks_like_a_handoff(children):
-        found.unusable.append(_unusable(path, f"has no {DATABASE}, nor has any directory in it"))
-        return []
-    found.passed_over.extend(child for child in folders if child not in set(handoffs))
-    return handoffs
-
-
-def _is_empty_file(path: Path) -> bool:
-    """An SQLite client that was pointed at a spool root by mistake leaves an empty database there."""
-    return path.is_file() and path.stat().st_size == 0
-
-
-def _looks_like_a_handoff(children: list[Path]) -> bool:
-    return any(child.is_file() or child.name in _PARTS_OF_A_HANDOFF for child in children)
-
-
-def _unusable(path: Path, found: str) -> HandoffResult:
-    return HandoffResult(
-        path_text(path),
-        State.rejected,
-        error=(
-            f"{path_text(path)} {found};"
-            f" expected a handoff dir (with {DATABASE}), a chronicle session, or a spool root full of them"
-        ),
-        remedy="check the path; pipeline ingest PATH…",
-    )
+def _above(root: DataRoot) -> frozenset[tuple[int, int]]:
+    resolved = root.path.resolve()
+    found = (folder.stat() for folder in (resolved, *resolved.parents))
+    return frozenset((status.st_ino, status.st_dev) for status in found)

@@ -7,7 +7,9 @@ import os
 import shutil
 import stat
 import uuid
-from dataclasses import dataclass
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future, wait
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from pipeline.stores.atomic import TEMPORARY_PREFIX, DirectorySync
 STAGING = f"{TEMPORARY_PREFIX}ingest"
 """Copies in progress lie in a directory of this name beside what they will become: in `media/` and in `handoffs/`."""
 
-_NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK}
+_BATCH = 32
 
 
 class Mode(StrEnum):
@@ -39,29 +41,86 @@ class Placement:
     may_link: bool = True
 
 
+@dataclass
+class Placed:
+    """What became of the files of one handoff."""
+
+    new: list[Placement] = field(default_factory=list)
+    old: list[Placement] = field(default_factory=list)
+    """Those that were in their places before."""
+    ways: dict[str, str] = field(default_factory=dict)
+    """By target: `linked` or `copied`, for those that are new."""
+    waiting: list[Future[None]] = field(default_factory=list)
+
+    def wait(self) -> None:
+        """Wait until all are in their places. Raises StillBeingWritten, OSError, when all threads are done."""
+        wait(self.waiting)
+        for future in self.waiting:
+            future.result()
+
+
 class FilePlacer:
     """Puts files into a DataRoot; `finish` makes durable that they are there."""
 
     def __init__(self, root: DataRoot, mode: Mode) -> None:
-        self._root = root.path
+        self._root = str(root.path)
         self._mode = mode
         self._sync = DirectorySync(root.path)
+        self._entered = ""
 
-    def place(self, directory: HandoffDirectory, placement: Placement) -> bool:
-        """Put one file in its place, and its content on the disk; tells whether it was not there before.
+    def place(self, directory: HandoffDirectory, placements: Sequence[Placement], pool: Executor) -> Placed:
+        """Put files in their places, and their content on the disk; the pool makes the links.
 
         What is already there was compared before, so it is only made durable: the process that put it there may have
-        died before that. Raises StillBeingWritten, OSError.
+        died before that. `Placed.wait` is to be called before `finish`. Raises StillBeingWritten, OSError.
         """
-        target = self._root / placement.target
-        self._sync.make(target.parent)
-        is_new = not os.path.lexists(target)
-        if not is_new:
-            _fsync_file(target)
-        elif not (self._mode is Mode.hardlink and placement.may_link and _link(directory, placement, target)):
-            self._copy(directory, placement, target)
-        self._sync.entered(target.parent)
-        return is_new
+        placed = Placed()
+        links: list[tuple[Entry, str]] = []
+        copies: list[Placement] = []
+        for placement in placements:
+            target = f"{self._root}/{placement.target}"
+            self._enter(target)
+            if os.path.lexists(target):
+                placed.old.append(placement)
+            elif self._mode is Mode.hardlink and placement.may_link:
+                placed.new.append(placement)
+                links.append((placement.source, target))
+            else:
+                placed.new.append(placement)
+                copies.append(placement)
+        by_target = {f"{self._root}/{placement.target}": placement for placement in placed.new} if links else {}
+        for start in range(0, len(links), _BATCH):
+            batch = links[start : start + _BATCH]
+            placed.waiting.append(pool.submit(self._link, directory, batch, by_target, placed.ways))
+        for placement in copies:
+            self._copy(directory, placement)
+            placed.ways[placement.target] = "copied"
+        for placement in placed.old:
+            _fsync_file(f"{self._root}/{placement.target}")
+        return placed
+
+    def _enter(self, target: str) -> None:
+        folder = target.rpartition("/")[0]
+        if folder != self._entered:
+            self._sync.make(Path(folder))
+            self._sync.entered(Path(folder))
+            self._entered = folder
+
+    def _link(
+        self,
+        directory: HandoffDirectory,
+        batch: list[tuple[Entry, str]],
+        by_target: dict[str, Placement],
+        ways: dict[str, str],
+    ) -> None:
+        unlinked = {target for _, target in directory.link_files(batch)}
+        for _, target in batch:
+            placement = by_target[target]
+            if target not in unlinked:
+                ways[placement.target] = "linked"
+            elif not os.path.lexists(target):
+                self._copy(directory, placement)
+                ways[placement.target] = "copied"
 
     def make(self, directory: Path) -> None:
         """Create a directory of the DataRoot, durable after `finish`."""
@@ -70,11 +129,12 @@ class FilePlacer:
 
     def finish(self) -> None:
         """Make the directories durable that gained entries. Raises OSError."""
+        self._entered = ""
         self._sync.flush()
 
-    def _copy(self, directory: HandoffDirectory, placement: Placement, target: Path) -> None:
+    def _copy(self, directory: HandoffDirectory, placement: Placement) -> None:
         """Copy through a temporary file; a rename shows it whole or not at all."""
-        staging = self._root / Path(placement.target).parts[0] / STAGING
+        staging = Path(self._root, placement.target.partition("/")[0], STAGING)
         staging.mkdir(exist_ok=True)
         temporary = staging / uuid.uuid4().hex
         descriptor = os.open(
@@ -88,7 +148,7 @@ class FilePlacer:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-            temporary.rename(target)
+            temporary.rename(f"{self._root}/{placement.target}")
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -96,7 +156,7 @@ class FilePlacer:
 
 def kept_as(root: DataRoot, placement: Placement) -> str:
     """Tell how a placed file is kept: `linked` when it is the handoff's own inode, else `copied`. Raises OSError."""
-    found = os.lstat(root.path / placement.target)
+    found = os.lstat(f"{root}/{placement.target}")
     same = (found.st_ino, found.st_dev) == (placement.source.inode, placement.source.device)
     return "linked" if same else "copied"
 
@@ -104,7 +164,7 @@ def kept_as(root: DataRoot, placement: Placement) -> str:
 def holds(root: DataRoot, target: str, source: Entry | None, sha256: str) -> bool | None:
     """Tell whether a place in the DataRoot holds a content; None when nothing is there. Raises OSError."""
     try:
-        descriptor = os.open(root.path / target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(f"{root}/{target}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -122,35 +182,19 @@ def holds(root: DataRoot, target: str, source: Entry | None, sha256: str) -> boo
         os.close(descriptor)
 
 
+def staging_folders(root: DataRoot) -> list[Path]:
+    """Folders of copies and snapshots in progress; those that are there when an ingest begins, a crash left."""
+    fixed = [folder for folder in (root.media / STAGING, root.handoffs / STAGING) if folder.is_dir()]
+    return [*fixed, *root.scratch.glob(f"{STAGING}-*")]
+
+
 def remove_staging(root: DataRoot) -> None:
     """Remove what a crash left of copies and snapshots in progress. Only the holder of the ingest lock may."""
-    for staging in (root.media / STAGING, root.handoffs / STAGING, *root.scratch.glob(f"{STAGING}-*")):
-        shutil.rmtree(staging, ignore_errors=True)
+    for folder in staging_folders(root):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _link(directory: HandoffDirectory, placement: Placement, target: Path) -> bool:
-    """Link the very inode that was hashed; tells whether that was possible."""
-    linked = False
-    try:
-        with directory.opened(placement.source) as descriptor:
-            # A producer need not have synced what it wrote, and once linked it is our evidence.
-            os.fsync(descriptor)
-            try:
-                # With a directory descriptor Python uses linkat, which follows /proc's link to the open file itself.
-                os.link(f"/proc/self/fd/{descriptor}", target, src_dir_fd=descriptor, follow_symlinks=True)
-            except OSError as error:
-                if error.errno in _NO_LINK:
-                    return False
-                raise
-            linked = True
-    except StillBeingWritten:
-        if linked:
-            target.unlink(missing_ok=True)
-        raise
-    return True
-
-
-def _fsync_file(path: Path) -> None:
+def _fsync_file(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -66,6 +66,8 @@ class HandoffResult:
     warning_count: int = 0
     error: str = ""
     remedy: str = ""
+    stat_sha256: str = ""
+    """As what the handoff was seen; for who waits for it to change."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -84,4 +86,5 @@ class HandoffResult:
 
     def as_dict(self) -> dict[str, Any]:
         """The result as JSON can hold it."""
-        return {**asdict(self), "state": self.state.name}
+        told = {name: value for name, value in vars(self).items() if name != "stat_sha256"}
+        return {**told, "state": self.state.name, "warnings": list(self.warnings)}

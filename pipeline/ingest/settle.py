@@ -37,7 +37,18 @@ class FirstLook:
     seen_at: float
 
 
-def settled_look(directory: HandoffDirectory, first: FirstLook | None, settle_s: float, clock: Clock) -> Look:
+def look_if_settled(directory: HandoffDirectory, settle_s: float, clock: Clock) -> Look | FirstLook:
+    """Look at a handoff; the first look is returned where it must be watched from then on.
+
+    Raises ContractInvalid, StillBeingWritten, OSError.
+    """
+    look = directory.look(clock.monotonic)
+    if clock.wall_ns() - look.newest_ns >= settle_s * 1e9 or _is_sealed(directory, look):
+        return look
+    return FirstLook(look.stat_sha256, look.seen_at)
+
+
+def settled_look(directory: HandoffDirectory, first: FirstLook, settle_s: float, clock: Clock) -> Look:
     """Look at a handoff once it has been unchanged for `settle_s`; sleeps only as long as that takes.
 
         first look ──── other handoffs are ingested ──── look ── sleep ── look
@@ -48,16 +59,15 @@ def settled_look(directory: HandoffDirectory, first: FirstLook | None, settle_s:
     Raises StillBeingWritten when it changed, ContractInvalid, OSError.
     """
     look = directory.look(clock.monotonic)
-    known = first or FirstLook(look.stat_sha256, look.seen_at)
-    _require_unchanged(known, look)
+    _require_unchanged(first, look)
     if clock.wall_ns() - look.newest_ns >= settle_s * 1e9 or _is_sealed(directory, look):
         return look
-    remaining = settle_s - (clock.monotonic() - known.seen_at)
+    remaining = settle_s - (clock.monotonic() - first.seen_at)
     if remaining <= 0:
         return look
     clock.sleep(remaining)
     look = directory.look(clock.monotonic)
-    _require_unchanged(known, look)
+    _require_unchanged(first, look)
     return look
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import mmap
 import os
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +20,17 @@ from schemas.fields import utc_text
 from schemas.handoff import JournalEvent
 
 _TAIL_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event to be added; its sequence number is the journal's."""
+
+    event_id: str
+    event_type: str
+    run_id: str
+    moment: datetime
+    payload: dict[str, Any]
 
 
 class Journal:
@@ -39,20 +52,27 @@ class Journal:
 
     def append(self, event_id: str, event_type: str, run_id: str, moment: datetime, payload: dict[str, Any]) -> None:
         """Add one event; it is durable on return. Raises OSError, and then nothing was added."""
+        self.append_all([NewEvent(event_id, event_type, run_id, moment, payload)])
+
+    def append_all(self, events: Sequence[NewEvent]) -> None:
+        """Add events with one sync; all are durable on return. Raises OSError, and then none was added."""
         sequence = self._open()
-        event = JournalEvent(
-            event_id=event_id,
-            sequence=sequence,
-            ts_utc=utc_text(moment),
-            tzid="UTC",
-            offset_minutes=0,
-            event_type=event_type,
-            payload=payload,
-            run_id=run_id,
-        )
-        self._next = None  # known again only when the line is durable
-        self._write(canonical_json(event.model_dump()) + b"\n")
-        self._next = sequence + 1
+        lines = []
+        for number, event in enumerate(events, start=sequence):
+            line = JournalEvent(
+                event_id=event.event_id,
+                sequence=number,
+                ts_utc=utc_text(event.moment),
+                tzid="UTC",
+                offset_minutes=0,
+                event_type=event.event_type,
+                payload=event.payload,
+                run_id=event.run_id,
+            )
+            lines.append(canonical_json(line.model_dump()) + b"\n")
+        self._next = None  # known again only when the lines are durable
+        self._write(b"".join(lines))
+        self._next = sequence + len(lines)
 
     def make_durable(self) -> None:
         """Sync events that an earlier process may have written and not synced. Raises OSError."""

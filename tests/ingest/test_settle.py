@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from handoff_builder import Handoff, ingest_one, kept, run_ingest, whole_handoff
 
-from pipeline.ingest.commit_rows import Committed, commit_rows
+from pipeline.ingest.commit_rows import Committed, add_rows
 from pipeline.ingest.result import HandoffResult, State
 from pipeline.ingest.settle import Clock
 
@@ -121,11 +121,11 @@ def test_a_change_right_before_the_marker_leaves_the_handoff_unmarked_and_the_ne
     handoff = whole_handoff(tmp_path / "h")
 
     def late_writer(*arguments: Any) -> Committed:
-        done = commit_rows(*arguments)
+        done = add_rows(*arguments)
         handoff.frame("late")
         return done
 
-    monkeypatch.setattr("pipeline.ingest.ingest_handoff.commit_rows", late_writer)
+    monkeypatch.setattr("pipeline.ingest.ingest_handoff.add_rows", late_writer)
     result = ingest_one(tmp_path / "root", handoff.path)
     assert (result.state, result.inserted, int(result.exit_code)) == (State.unmarked, 4, 0)
     assert not handoff.marker.exists()

@@ -66,3 +66,29 @@ def test_a_process_that_the_holder_started_does_not_keep_the_lock(tmp_path: Path
         assert child.stdout.readline() == "up\n"
         with hold_lock(tmp_path / "lock", "run"):
             child.kill()
+
+
+def test_the_lock_belongs_to_the_file_by_whatever_path_it_is_reached(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "root")
+    with (
+        hold_lock(tmp_path / "root" / "lock", "ingest"),
+        pytest.raises(Busy, match=f"process {os.getpid()}"),
+        hold_lock(tmp_path / "link" / "lock", "ingest"),
+    ):
+        pass
+
+
+def test_a_process_id_that_was_given_to_another_process_means_nothing(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text(f"{os.getppid()}\n")
+    with hold_lock(tmp_path / "lock", "ingest") as held:
+        assert held.left_by == str(os.getppid())
+
+
+def test_the_next_holder_learns_of_one_that_did_not_come_to_its_end(tmp_path: Path) -> None:
+    with _holder(tmp_path / "lock") as process:
+        os.kill(process.pid, signal.SIGKILL)
+    with hold_lock(tmp_path / "lock", "run") as held:
+        assert held.left_by == str(process.pid)
+    with hold_lock(tmp_path / "lock", "run") as held:
+        assert held.left_by == ""

@@ -1,0 +1,145 @@
+"""What lies in a handoff dir at one moment, seen without following a link or changing anything `[handoff-11]`."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from pipeline.dataroot import REAP_MARKER
+from pipeline.errors import ContractInvalid
+from pipeline.stores.atomic import TEMPORARY_PREFIX
+from schemas.canonical import canonical_sha256, sha256_hex
+
+DATABASE = "metadata.db"
+WAL = "metadata.db-wal"
+_PASSED_OVER = {REAP_MARKER, WAL, "metadata.db-shm"}
+_MARKER_TEMPORARY = f"{TEMPORARY_PREFIX}{REAP_MARKER}-"
+_MAX_DEPTH = 64
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_KINDS = {stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+
+
+class StillBeingWritten(Exception):
+    """The handoff changed under our eyes: it is left for the next run. Says what changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A regular file in the handoff; `path` is relative, with `/`."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    inode: int
+    device: int
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the handoff dir held at one moment."""
+
+    files: dict[str, Entry]
+    """Every regular file by path, but the marker and SQLite's `-wal` and `-shm`."""
+    wal: Entry | None
+    """The write-ahead log beside the database, when it holds anything."""
+    newest_ns: int
+    """The latest modification or change of anything, in ns since 1970."""
+    seen_at: float
+    stat_sha256: str
+    """Digest over path, size, mtime and inode of all files, and the paths of all directories."""
+    leftovers: tuple[str, ...] = ()
+    """Names of a marker's temporary files that a crash kept from being published."""
+
+
+def path_text(path: str | Path) -> str:
+    """Write a path as text that JSON can hold: bytes that are not UTF-8 become `\\xNN`."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def take_look(root: int, seen_at: float) -> Look:
+    """List what is in an open directory. Raises ContractInvalid for a link or device, StillBeingWritten, OSError."""
+    scan = _Scan()
+    descriptor = os.open(".", DIRECTORY, dir_fd=root)
+    try:
+        scan.walk(descriptor, "", 0)
+    except FileNotFoundError as error:
+        raise StillBeingWritten("a file went away while the handoff was listed") from error
+    wal = scan.wal if scan.wal is not None and scan.wal.size else None
+    rows: list[list[str | int]] = [[f"{path_text(path)}/", 0, 0, 0] for path in scan.directories]
+    known = [*scan.files.values(), *([wal] if wal else [])]
+    rows += [[path_text(file.path), file.size, file.mtime_ns, file.inode] for file in known]
+    return Look(scan.files, wal, scan.newest_ns, seen_at, _digest_of(sorted(rows)), tuple(sorted(scan.leftovers)))
+
+
+def _digest_of(rows: list[list[str | int]]) -> str:
+    plain = orjson.dumps(rows)
+    # Without letters beyond ASCII this is canonical JSON already; the long way costs as much as all the rest.
+    return sha256_hex(plain) if plain.isascii() else canonical_sha256(rows)
+
+
+class _Scan:
+    """One walk over a handoff dir."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, Entry] = {}
+        self.directories: list[str] = []
+        self.leftovers: list[str] = []
+        self.wal: Entry | None = None
+        self.newest_ns = 0
+
+    def walk(self, descriptor: int, prefix: str, depth: int) -> None:
+        """List an open directory and all below it; closes the descriptor."""
+        try:
+            if depth > _MAX_DEPTH:
+                raise ContractInvalid(
+                    f"directories are nested deeper than {_MAX_DEPTH}: {path_text(prefix)}",
+                    remedy="flatten the handoff dir; it was left as it is",
+                )
+            with os.scandir(descriptor) as entries:
+                found = [(item.name, item.stat(follow_symlinks=False)) for item in entries]
+            found.sort()
+            for name, status in found:
+                if prefix or not self._is_ours(name, status):
+                    self._add(descriptor, prefix + name, name, status, depth)
+        finally:
+            os.close(descriptor)
+
+    def _is_ours(self, name: str, status: os.stat_result) -> bool:
+        """Tell whether it is a marker, or one that was never published: it does not count as a change."""
+        is_leftover = name.startswith(_MARKER_TEMPORARY)
+        if name != REAP_MARKER and not is_leftover:
+            return False
+        if not stat.S_ISREG(status.st_mode):
+            raise _not_a_file(name, status.st_mode)
+        if is_leftover:
+            self.leftovers.append(name)
+        return True
+
+    def _add(self, descriptor: int, path: str, name: str, status: os.stat_result, depth: int) -> None:
+        self.newest_ns = max(self.newest_ns, status.st_mtime_ns, status.st_ctime_ns)
+        if stat.S_ISREG(status.st_mode):
+            if path not in _PASSED_OVER:
+                self.files[path] = _entry(path, status)
+            elif path == WAL:
+                self.wal = _entry(path, status)
+        elif stat.S_ISDIR(status.st_mode):
+            self.directories.append(path)
+            self.walk(os.open(name, DIRECTORY, dir_fd=descriptor), f"{path}/", depth + 1)
+        else:
+            raise _not_a_file(path, status.st_mode)
+
+
+def _entry(path: str, status: os.stat_result) -> Entry:
+    return Entry(path, status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
+
+
+def _not_a_file(path: str, mode: int) -> ContractInvalid:
+    kind = _KINDS.get(stat.S_IFMT(mode), "a directory" if stat.S_ISDIR(mode) else "a device")
+    return ContractInvalid(
+        f"{path_text(path)!r} is {kind}; a handoff holds regular files and directories only",
+        remedy="remove it, or have the producer hand the dir off again; it was left as it is",
+    )

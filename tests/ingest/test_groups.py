@@ -1,0 +1,151 @@
+"""Several handoffs committed at once: what one does must not be seen in what becomes of another."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from handoff_builder import RUN, Handoff, canonical_blob, journal, of_type, rows, run_ingest, whole_handoff
+
+from pipeline.ingest.frame_claims import FrameClaims
+from pipeline.ingest.result import State
+from schemas.handoff import RetentionEligible, Stage1Complete
+
+
+def states(root: Path, spool: Path, **options: Any) -> dict[str, State]:
+    return {Path(result.path).name: result.state for result in run_ingest(root, spool, **options).results}
+
+
+def test_handoffs_of_a_group_share_one_transaction_and_one_sync_of_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(20):
+        Handoff(tmp_path / "spool" / f"{number:02}").frame(f"{number}")
+    synced: list[str] = []
+    real = os.fsync
+
+    def sync(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    assert set(states(tmp_path / "root", tmp_path / "spool").values()) == {State.ingested}
+    assert synced.count("journal.ndjson") == 1
+    assert [event["sequence"] for event in journal(tmp_path / "root")] == list(range(20))
+
+
+def test_the_same_row_in_two_handoffs_is_kept_once(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        Handoff(tmp_path / "spool" / name).frame("0")
+    results = run_ingest(tmp_path / "root", tmp_path / "spool").results
+    assert [(result.state, result.inserted, result.identical) for result in results] == [
+        (State.ingested, 1, 0),
+        (State.already, 0, 1),
+    ]
+
+
+def test_one_id_with_another_payload_in_the_next_handoff_is_a_conflict(tmp_path: Path) -> None:
+    Handoff(tmp_path / "spool" / "a").frame("0", b"one")
+    Handoff(tmp_path / "spool" / "b").frame("0", b"other")
+    Handoff(tmp_path / "spool" / "c").frame("1")
+    found = states(tmp_path / "root", tmp_path / "spool")
+    assert found == {"a": State.ingested, "b": State.rejected, "c": State.ingested}
+
+
+def test_two_handoffs_without_a_row_and_with_the_same_files_are_both_marked(tmp_path: Path) -> None:
+    handoffs = [Handoff(tmp_path / "spool" / name) for name in ("a", "b")]
+    for handoff in handoffs:
+        handoff.file("notes.txt", b"x")
+    assert State.rejected not in states(tmp_path / "root", tmp_path / "spool").values()
+    assert all(handoff.marker.exists() for handoff in handoffs)
+
+
+def test_a_frame_may_refer_to_a_record_of_the_handoff_before_it(tmp_path: Path) -> None:
+    window = Handoff(tmp_path / "spool" / "a").record("evidence.window.meta", "0", window={"title": "a"})
+    Handoff(tmp_path / "spool" / "b").frame("0", window_ref={"record_id": window})
+    results = run_ingest(tmp_path / "root", tmp_path / "spool").results
+    assert results[1].frames_complete == 1
+
+
+def test_a_failed_sync_of_one_blob_fails_its_handoff_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b", "c"):
+        Handoff(tmp_path / "spool" / name).frame(name)
+    real, broken = os.fsync, canonical_blob(f"{RUN}/evidence.capture.frame/b")
+
+    def sync(descriptor: int) -> None:
+        if str(Path(f"/proc/self/fd/{descriptor}").readlink()).endswith(broken):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    found = states(tmp_path / "root", tmp_path / "spool")
+    assert found == {"a": State.ingested, "b": State.failed, "c": State.ingested}
+    assert not (tmp_path / "spool/b/reap_eligible.json").exists()
+    assert f"{RUN}/evidence.capture.frame/b" not in rows(tmp_path / "root")
+
+
+def test_a_failed_commit_leaves_all_of_the_group_unmarked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        whole = Handoff(tmp_path / "spool" / name)
+        whole.frame(name)
+
+    def refuse(*_: object) -> None:
+        raise sqlite3.DatabaseError("disk I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.ingest.ingest_handoff.add_rows", refuse)
+        assert set(states(tmp_path / "root", tmp_path / "spool").values()) == {State.failed}
+    assert not list((tmp_path / "spool").glob("*/reap_eligible.json"))
+    assert set(states(tmp_path / "root", tmp_path / "spool").values()) == {State.ingested}
+
+
+def test_more_handoffs_than_a_group_takes_are_all_marked_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.ingest.groups._MOST_HANDOFFS", 3)
+    for number in range(8):
+        Handoff(tmp_path / "spool" / f"{number}").frame(f"{number}")
+    found = states(tmp_path / "root", tmp_path / "spool")
+    assert list(found.items()) == [(str(number), State.ingested) for number in range(8)]
+
+
+def test_a_handoff_too_large_to_remember_is_read_again_and_committed_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.ingest.remember_rows._MOST_ROWS", 2)
+    monkeypatch.setattr("pipeline.ingest.frame_claims._MOST_IN_MEMORY", 2)
+    for number in range(2):
+        handoff = Handoff(tmp_path / "spool" / f"{number}")
+        for frame in range(5):
+            handoff.frame(f"{number}-{frame}")
+    assert set(states(tmp_path / "root", tmp_path / "spool").values()) == {State.ingested}
+    assert len(of_type(tmp_path / "root", "retention.eligible")) == 10
+
+
+def test_claims_on_disk_come_back_as_they_were_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.ingest.check_rows import FrameClaim
+
+    monkeypatch.setattr("pipeline.ingest.frame_claims._MOST_IN_MEMORY", 3)
+    claims, given = FrameClaims(), [FrameClaim(f"r/{n}\n", "r", "t", ("é", "b")) for n in range(10)]
+    for claim in given:
+        claims.append(claim)
+    assert [claim for chunk in claims.chunks() for claim in chunk] == given
+    assert [claim for chunk in claims.chunks() for claim in chunk] == given
+    claims.close()
+
+
+def test_the_records_of_a_frame_are_what_their_models_say(tmp_path: Path) -> None:
+    whole_handoff(tmp_path / "spool" / "a")
+    Handoff(tmp_path / "spool" / "b").frame("Ångström")
+    states(tmp_path / "root", tmp_path / "spool")
+    complete = of_type(tmp_path / "root", "derived.ingest.stage1.complete")
+    eligible = of_type(tmp_path / "root", "retention.eligible")
+    assert len(complete) == len(eligible) == 3
+    for record in complete:
+        assert Stage1Complete.model_validate(record).model_dump() == record
+    for record in eligible:
+        assert RetentionEligible.model_validate(record).model_dump() == record
