@@ -173,7 +173,7 @@ def _records(root: DataRoot, wanted: set[str], keep_going: KeepGoing) -> dict[st
                     "row_hash": row["row_hash"],
                     "model": ModelIdentity(**identity),
                     "config_hash": orjson.loads(row["provenance"])["config_hash"],
-                    "vector": row["emb_vectors"][0]["vector"],
+                    "vector": np.array(row["emb_vectors"][0]["vector"], dtype="<f4"),  # a list takes 20 times as much
                 }
     return found
 
@@ -277,7 +277,7 @@ def _check_table(lancedb: Any, root: DataRoot, landscape: Landscape) -> Iterator
     try:
         rows = lancedb.connect(str(root.index)).open_table(TABLE).to_arrow().sort_by("span_id").combine_chunks()
         ids = rows["span_id"].to_pylist()
-        vectors = np.array(rows["vector"].to_pylist(), dtype="<f4")
+        vectors = rows["vector"].combine_chunks().flatten().to_numpy().astype("<f4").reshape(len(ids), -1)
     except Exception as error:  # noqa: BLE001  whatever LanceDB says of a missing or damaged table
         yield f"the table landscape.lance cannot be read: {type(error).__name__}"
         return
