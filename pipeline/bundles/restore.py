@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +20,10 @@ from pipeline.dataroot import DataRoot
 from pipeline.ingest.check_handoff import Notes, Plan
 from pipeline.ingest.commit_rows import quarantine_rows
 from pipeline.ingest.handoff_directory import path_text
-from pipeline.ingest.place_files import remove_staging
+from pipeline.ingest.recover import open_data_root
 from pipeline.ingest.settle import Clock
-from pipeline.stores.atomic import fsync_directory, make_directories
+from pipeline.stores.atomic import make_directories
 from pipeline.stores.journal import Journal
-from pipeline.stores.lock import hold_lock
 from pipeline.stores.metadata import MetadataRow, MetadataStore, as_bytes
 from schemas.bundle import RESTORED, BundleRestored
 from schemas.canonical import payload_hash
@@ -49,9 +47,10 @@ def restore_bundle(
     with (
         told_of_disks(file),
         BundleReader(file) as bundle,
-        _open_root(root) as store,
+        open_data_root(root, clock) as journal,
+        closing(MetadataStore(root.metadata_db)) as store,
     ):
-        kept, journal = Kept(root, store), Journal(root.journal, root.quarantine)
+        kept = Kept(root, store)
         with CheckedBundle(bundle, root.scratch, kept, watch) as checked:
             _Restore(kept, journal, bundle, checked, outcome, clock, watch).run(strict)
     return outcome
@@ -165,23 +164,3 @@ def _completion(bundle: BundleReader, outcome: Outcome, started: str, clock: Clo
 def _payload(store: MetadataStore, record_id: str) -> BundleRestored | None:
     payload = store.payloads([record_id]).get(record_id)
     return None if payload is None else BundleRestored.model_validate_json(as_bytes(payload))
-
-
-@contextmanager
-def _open_root(root: DataRoot) -> Iterator[MetadataStore]:
-    """Make the DataRoot if need be, take the ingest lock, clear up after a crash."""
-    if not root.path.exists():
-        with suppress(OSError):  # what is wrong with it, `create` says better
-            make_directories(root.path)
-    root.create()
-    with hold_lock(root.ingest_lock, "ingest"):
-        remove_staging(root)
-        fsync_directory(root.path)
-        with suppress(PermissionError):
-            fsync_directory(root.path.parent)
-        root.scratch.mkdir(parents=True, exist_ok=True)
-        try:
-            with closing(MetadataStore(root.metadata_db)) as store:
-                yield store
-        finally:
-            remove_staging(root)
