@@ -59,6 +59,14 @@ class PipelineError(Exception):
         return f"{self.message}\n  → {self.remedy}" if self.remedy else self.message
 
 
+class Terminated(BaseException):
+    """A signal asked the process to end, and what it started ends first: no error, so no handler of errors sees it."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.signal = signal
+
+
 class NothingToDo(PipelineError):
     exit_code = ExitCode.NOTHING_TO_DO
 

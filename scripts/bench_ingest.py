@@ -48,7 +48,6 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="`blobs`, `handoffs`: ingest and floor in turns")
     parser.add_argument("--folder", type=Path, default=None, help="where to work [default: TMPDIR]")
     arguments = parser.parse_args()
-    os.nice(19)  # as ingest does itself: on a busy machine the floor has no better place
     with tempfile.TemporaryDirectory(prefix="bench-ingest-", dir=arguments.folder) as folder:
         found = _MEASURES[arguments.what](Path(folder), arguments.scale, arguments.rounds)
     print(json.dumps({"what": arguments.what, "machine": describe_machine(), **found}, indent=2))
@@ -73,9 +72,11 @@ def _beside_floor(folder: Path, make: Callable[[Path], None], rounds: int) -> di
     """Ingest and floor in turns, each on a spool of its own, so that what else the machine does hits both."""
     found = []
     for number in range(rounds):
+        make(folder / str(number) / "spool")
+        make(folder / str(number) / "floor")
+    os.nice(19)  # as ingest does itself: on a busy machine the floor has no better place
+    for number in range(rounds):
         place = folder / str(number)
-        make(place / "spool")
-        make(place / "floor")
         os.sync()
         ingest = _ingest(place / "root", place / "spool")
         os.sync()

@@ -15,7 +15,7 @@ from pipeline import __version__
 from pipeline.cli import bundle, cite, contract, ingest, landscape, query, reports, sql, verify, workers
 from pipeline.cli import run as run_command
 from pipeline.cli.context import DataRootOption, Invocation, JsonOption, SetOption
-from pipeline.errors import ExitCode, NothingToDo, PipelineError
+from pipeline.errors import ExitCode, NothingToDo, PipelineError, Terminated
 
 app = typer.Typer(
     name="pipeline",
@@ -73,6 +73,8 @@ def run(arguments: list[str]) -> int:
     except (Abort, KeyboardInterrupt):
         sys.stderr.write("interrupted\n")
         return 130
+    except Terminated as ended:
+        return 128 + ended.signal
     return int(result) if isinstance(result, int) else ExitCode.OK
 
 

@@ -7,14 +7,13 @@ import logging
 import os
 import secrets
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from pipeline.errors import NotInstalled
+from pipeline.errors import NotInstalled, Terminated
 
 INSTALL = "pip install 'autocapture-pipeline[ray]'"
 LOCAL = "pipeline run --engine local"
@@ -84,7 +83,7 @@ def end_on_sigterm() -> Iterator[None]:
 
 def _end(number: int, _: object) -> None:
     signal.alarm(0)  # Ray's own handler calls this one, and would abort the process three seconds later
-    sys.exit(128 + number)
+    raise Terminated(number)
 
 
 def _tell_before_import() -> None:

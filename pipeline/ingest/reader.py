@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pipeline
 from pipeline.confinement import Limits
-from pipeline.errors import ContractInvalid, PipelineError
+from pipeline.errors import ContractInvalid, Unavailable
 from pipeline.ingest.foreign_rows import BUDGET_S, BYTES_PER_BUDGET_S
 from pipeline.ingest.place_files import STAGING
 from pipeline.ingest.read_rows import ReadRows
@@ -233,7 +233,7 @@ class Reader:
             raise self.distrust("its reader gave no sense")
 
 
-class ReaderFailed(PipelineError):
+class ReaderFailed(Unavailable):
     """No reading process can be started here, so that nothing can be ingested."""
 
 

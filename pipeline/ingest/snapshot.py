@@ -11,6 +11,9 @@ from pipeline.errors import ContractInvalid
 from pipeline.ingest.handoff_directory import DATABASE, WAL, Entry, HandoffDirectory, Look
 
 _ROLLBACK_JOURNAL = "metadata.db-journal"
+_LARGEST_HOLE = 1 << 30
+_MOST_COMPRESSION = 64
+"""A file system that compresses holds far fewer bytes than a file has, but hardly as few."""
 _JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 
 
@@ -70,11 +73,25 @@ def is_database_file(path: str) -> bool:
 
 
 def _copy(directory: HandoffDirectory, entry: Entry, target: Path) -> str:
+    _refuse_hole(directory, entry)
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, stat.S_IRUSR | stat.S_IWUSR)
     try:
         return directory.copy_file(entry, descriptor)
     finally:
         os.close(descriptor)
+
+
+def _refuse_hole(directory: HandoffDirectory, entry: Entry) -> None:
+    """A file can say that it has terabytes and hold none: copying it would fill the disk."""
+    if entry.size < _LARGEST_HOLE:
+        return
+    with directory.opened(entry) as descriptor:
+        held = os.fstat(descriptor).st_blocks * 512
+    if entry.size - held > _LARGEST_HOLE and entry.size > _MOST_COMPRESSION * held:
+        raise ContractInvalid(
+            f"{entry.path} says that it has {entry.size} bytes, and hardly any of it is on the disk: {held}",
+            remedy="have the producer hand the dir off again; it was left as it is",
+        )
 
 
 def _refuse_super_journal(directory: HandoffDirectory, journal: Entry | None) -> None:

@@ -169,11 +169,13 @@ def _look_at(
 ) -> _Table:
     """See whether an ordinary table is there with all columns that are wanted, and whether it can be read."""
     (root,) = [item.root for item in objects if item.kind == "table" and item.name.lower() == table] or (None,)
+    if root is None:
+        return _Table()  # a view of that name is not even looked into: that can take for ever
     rows = connection.execute("SELECT name, hidden, pk FROM pragma_table_xinfo(?)", (table,)).fetchall()
     columns = tuple("" if hidden else str(name) for name, hidden, _ in rows)
     keys = [name for name, _, place in rows if place]
     is_known = set(columns) >= set(wanted) and (table == "records" or keys == ["id"])
-    if root is None or not is_known or not _is_read_from(connection, table, root):
+    if not is_known or not _is_read_from(connection, table, root):
         return _Table()
     return _Table(columns, *_probe(connection, payload, table))
 

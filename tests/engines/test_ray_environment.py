@@ -16,7 +16,7 @@ from pipeline.engines.ray import RayEngine
 from pipeline.engines.ray_environment import end_on_sigterm, ray_environment
 from pipeline.engines.served import text_model
 from pipeline.engines.shards import TextModel
-from pipeline.errors import Unavailable
+from pipeline.errors import Terminated, Unavailable
 from pipeline.gate import GateTerms
 from pipeline.runs.loop import run
 from pipeline.runs.progress import LogProgress
@@ -53,9 +53,9 @@ def test_the_environment_is_as_before_afterwards(monkeypatch: pytest.MonkeyPatch
 
 def test_sigterm_ends_a_run_as_an_exception_does() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with end_on_sigterm(), pytest.raises(SystemExit) as ended:
+    with end_on_sigterm(), pytest.raises(Terminated) as ended:
         signal.raise_signal(signal.SIGTERM)
-    assert ended.value.code == 143
+    assert ended.value.signal == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == before
 
 
