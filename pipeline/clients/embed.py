@@ -10,12 +10,11 @@ import sys
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from urllib.parse import urlsplit
 
 import orjson
 from pydantic import ValidationError
 
-from pipeline.clients.endpoint import require_loopback
+from pipeline.clients.endpoint import exchange, require_loopback
 from pipeline.clients.grouping import Grouping
 from pipeline.clients.text import ServerGone
 from pipeline.dataroot import DataRoot
@@ -48,7 +47,7 @@ class EmbedClient:
     """
 
     def __init__(self, server: RunFile, *, may_send: Callable[[], bool], timeout_s: float) -> None:
-        self._address = _address(server.url)
+        self._url = require_loopback(server.url)
         self._token = server.token
         self._may_send = may_send
         self._timeout_s = timeout_s
@@ -73,7 +72,7 @@ class EmbedClient:
             start = indices.stop
 
     def _ask(self, texts: list[str]) -> list[Embedding | SampleFailure]:
-        status, body = _post(self._address, self._token, texts, self._timeout_s)
+        status, body = _post(self._url, self._token, texts, self._timeout_s)
         if status == 401:  # the token is not the one that we knew: another server
             raise http.client.HTTPException
         if status != 200:
@@ -109,7 +108,7 @@ def embed_wordings(
         server = RunFile.model_validate_json(root.worker_file("embed").read_bytes())
         if model_digest is not None and server.model.model_digest != model_digest:
             raise NotEmbedded("the embedding server has another model than the landscape")
-        status, body = _post(_address(server.url), server.token, list(texts), timeout_s)
+        status, body = _post(server.url, server.token, list(texts), timeout_s)
     except TimeoutError as error:
         raise _late(timeout_s) from error
     except (OSError, ValidationError, ContractInvalid) as error:
@@ -128,21 +127,11 @@ def _late(timeout_s: float) -> NotEmbedded:
     return NotEmbedded(f"the embedding server did not answer within {timeout_s * 1000:.0f} ms")
 
 
-def _address(url: str) -> tuple[str, int]:
-    parts = urlsplit(require_loopback(url))
-    return parts.hostname or "", parts.port or 80
-
-
-def _post(address: tuple[str, int], token: str, texts: list[str], timeout_s: float) -> tuple[int, bytes]:
-    """Raises TimeoutError, OSError, HTTPException. The standard library's client follows no proxy and no redirect."""
-    connection = http.client.HTTPConnection(*address, timeout=timeout_s)
+def _post(url: str, token: str, texts: list[str], timeout_s: float) -> tuple[int, bytes]:
+    """Raises TimeoutError, OSError, HTTPException, ContractInvalid."""
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    try:
-        connection.request("POST", "/v1/embed", orjson.dumps({"texts": texts}), headers)
-        response = connection.getresponse()
-        return response.status, response.read(_MAX_REPLY_BYTES)
-    finally:
-        connection.close()
+    body = orjson.dumps({"texts": texts})
+    return exchange(url, "/v1/embed", body=body, headers=headers, timeout_s=timeout_s, max_bytes=_MAX_REPLY_BYTES)
 
 
 def _parse(body: bytes, texts: int) -> list[Embedding | SampleFailure] | None:

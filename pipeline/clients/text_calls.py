@@ -12,6 +12,7 @@ from queue import SimpleQueue
 
 import aiohttp
 
+from pipeline.clients.endpoint import open_session
 from pipeline.clients.grouping import Grouping, split_by_bytes
 from pipeline.clients.replies import check_result, parse_reply
 from pipeline.errors import SampleError
@@ -95,15 +96,7 @@ class TextCalls:
 
     async def run(self) -> None:
         """Send, until there is nothing more to send. Raises what `load` and `may_send` raise."""
-        timeout = aiohttp.ClientTimeout(total=None)
-        async with aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"Authorization": f"Bearer {self._token}", "Accept-Encoding": "identity"},
-            timeout=timeout,
-            trust_env=False,
-            auto_decompress=False,
-        ) as session:
+        async with open_session({"Authorization": f"Bearer {self._token}"}) as session:
             work = [asyncio.create_task(self._work(session)) for _ in range(self._concurrency)]
             watch = asyncio.create_task(self._watch())
             try:
