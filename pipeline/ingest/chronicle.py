@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline.errors import ContractInvalid
 from pipeline.ingest.handoff_directory import DATABASE, Entry, HandoffDirectory, Look, hash_descriptor
+from pipeline.ingest.look import is_there
 from pipeline.ingest.reader import Reader
 from pipeline.ingest.session_pictures import PNG_HEAD_BYTES, Picture
 from pipeline.ingest.snapshot import Snapshot
@@ -30,18 +31,21 @@ _LARGEST = {
 
 
 def is_session_folder(path: Path) -> bool:
-    """Tell whether a directory is, or will be, a chronicle session; one with a `metadata.db` is a handoff dir."""
-    if os.path.lexists(path / DATABASE):
+    """Tell whether a directory is, or will be, a chronicle session; one with a `metadata.db` is a handoff dir.
+
+    Raises OSError.
+    """
+    if is_there(path / DATABASE):
         return False
-    has_manifest, is_sealed = os.path.lexists(path / _MANIFEST), os.path.lexists(path / SEAL)
+    has_manifest, is_sealed = is_there(path / _MANIFEST), is_there(path / SEAL)
     return (path.name.startswith(_PREFIX) and (has_manifest or is_sealed or (path / _META).is_dir())) or (
         has_manifest and (is_sealed or (path / _META).is_dir())
     )
 
 
 def is_sealed_folder(path: Path) -> bool:
-    """Tell whether a directory is a chronicle session that its recorder has finished."""
-    return is_session_folder(path) and os.path.lexists(path / SEAL)
+    """Tell whether a directory is a chronicle session that its recorder has finished. Raises OSError."""
+    return is_session_folder(path) and is_there(path / SEAL)
 
 
 def is_session(look: Look) -> bool:

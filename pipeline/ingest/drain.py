@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -13,7 +14,7 @@ from pathlib import Path
 from ulid import ULID
 
 from pipeline.dataroot import DataRoot
-from pipeline.errors import Blocked, ExitCode, combine_exit_codes
+from pipeline.errors import Blocked, ContractInvalid, ExitCode, combine_exit_codes
 from pipeline.ingest.at_once import AtOnce
 from pipeline.ingest.find_handoffs import find_handoffs
 from pipeline.ingest.groups import Group
@@ -23,6 +24,7 @@ from pipeline.ingest.pace import Pace, Stopped
 from pipeline.ingest.place_files import FilePlacer, Mode
 from pipeline.ingest.reader import ReaderPool
 from pipeline.ingest.recover import open_data_root
+from pipeline.ingest.report_handoff import describe
 from pipeline.ingest.result import HandoffResult
 from pipeline.ingest.run_of_ingest import Ingest
 from pipeline.ingest.settle import Clock, FirstLook
@@ -107,8 +109,19 @@ def drain(
         outcome.blocked = reason.message
     except Stopped:
         pass
+    except BrokenPipeError:  # whoever read our results has gone
+        raise
+    except (OSError, sqlite3.Error) as error:
+        raise _refused(root, error) from error
     outcome.left = len(found.handoffs) - (len(outcome.results) - known)
     return outcome
+
+
+def _refused(root: DataRoot, error: OSError | sqlite3.Error) -> ContractInvalid:
+    return ContractInvalid(
+        f"the DataRoot {root} cannot be worked on ({describe(error)}); what was marked is safe",
+        remedy="mend the disk or its permissions, then run the same command again",
+    )
 
 
 class _Drain:

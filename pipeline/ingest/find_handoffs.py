@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.ingest.chronicle import is_sealed_folder, is_session_folder
 from pipeline.ingest.handoff_directory import DATABASE, path_text
+from pipeline.ingest.look import is_there
 from pipeline.ingest.result import HandoffResult, State
 
 _PARTS_OF_A_HANDOFF = ("media", "activity")
@@ -27,45 +29,60 @@ class Found:
 def find_handoffs(paths: Sequence[Path]) -> Found:
     """Find the handoffs that PATHs name: each is one, or a spool root whose direct children are, in name order.
 
-    A handoff is a handoff dir or a chronicle session. Links to directories inside a spool are not followed.
-    Raises OSError.
+    A handoff is a handoff dir or a chronicle session. Links to directories inside a spool are not followed. What the
+    disk does not let us look at is `unusable`, never passed over.
     """
     found = Found()
     seen: set[tuple[int, int]] = set()
     for path in paths:
         for handoff in _below(path.absolute(), found):
-            status = handoff.stat()
-            identity = (status.st_ino, status.st_dev)
-            if identity not in seen:
-                seen.add(identity)
-                found.handoffs.append(handoff)
+            with _told(handoff, found):
+                status = handoff.stat()
+                identity = (status.st_ino, status.st_dev)
+                if identity not in seen:
+                    seen.add(identity)
+                    found.handoffs.append(handoff)
     return found
 
 
-def _below(path: Path, found: Found) -> list[Path]:
-    if not path.is_dir():
-        found.unusable.append(_unusable(path, "is not a directory" if path.exists() else "does not exist"))
-        return []
+@contextmanager
+def _told(path: Path, found: Found) -> Iterator[None]:
+    """Have a refusal of the disk end this path only."""
     try:
-        with os.scandir(path) as entries:
-            children = sorted(entries, key=lambda child: child.name)
+        yield
     except OSError as error:
-        found.unusable.append(_unusable(path, f"cannot be listed ({error.strerror})"))
-        return []
+        found.unusable.append(_unusable(path, f"cannot be looked into ({error.strerror})"))
+
+
+def _below(path: Path, found: Found) -> list[Path]:
+    with _told(path, found):
+        if path.is_dir():
+            return _inside(path, found)
+        found.unusable.append(_unusable(path, "is not a directory" if is_there(path) else "does not exist"))
+    return []
+
+
+def _inside(path: Path, found: Found) -> list[Path]:
+    with os.scandir(path) as entries:
+        children = sorted(entries, key=lambda child: child.name)
     folders = [child for child in children if child.is_dir(follow_symlinks=False)]
     handoffs: list[Path] = []
     others: list[Path] = []
+    refused = Found()  # told only where this is a spool: whether a folder of a handoff is one, nobody asks
     for child in folders:
-        is_one = os.path.lexists(f"{child.path}/{DATABASE}") or is_sealed_folder(Path(child.path))
-        (handoffs if is_one else others).append(Path(child.path))
-    if os.path.lexists(path / DATABASE) and not (handoffs and _is_empty_file(path / DATABASE)):
+        with _told(Path(child.path), refused):
+            is_one = is_there(f"{child.path}/{DATABASE}") or is_sealed_folder(Path(child.path))
+            (handoffs if is_one else others).append(Path(child.path))
+    if is_there(path / DATABASE) and not (handoffs and _is_empty_file(path / DATABASE)):
         return [path]
     if is_session_folder(path):
         if is_sealed_folder(path):
             return [path]
         found.passed_over.append(path)
         return []
-    if not handoffs and any(child.is_file() or child.name in _PARTS_OF_A_HANDOFF for child in children):
+    found.unusable.extend(refused.unusable)
+    is_torn_handoff = any(child.is_file() or child.name in _PARTS_OF_A_HANDOFF for child in children)
+    if is_torn_handoff and not handoffs and not refused.unusable:
         found.unusable.append(_unusable(path, f"has no {DATABASE}, nor has any directory in it"))
         return []
     found.passed_over.extend(others)

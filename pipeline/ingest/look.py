@@ -55,6 +55,15 @@ class Look:
     """Names of a marker's temporary files that a crash kept from being published."""
 
 
+def is_there(path: str | Path) -> bool:
+    """Tell whether a path names anything, be it a link that leads nowhere. Raises OSError where that cannot be seen."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def path_text(path: str | Path) -> str:
     """Write a path as text that JSON can hold: bytes that are not UTF-8 become `\\xNN`."""
     return os.fsencode(path).decode(errors="backslashreplace")

@@ -114,7 +114,9 @@ class Watch:
             return False
         by_name = {path_text(path): path for path in due}
         for result in outcome.results:
-            path = by_name[result.path]
+            path = by_name.get(result.path)
+            if path is None:
+                continue
             retry_at = self._monotonic() + _RETRY_S.get(result.state, float("inf"))
             self._seen[path] = _Seen(result.state, result.stat_sha256, retry_at)
         return bool(outcome.blocked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 from handoff_builder import Handoff, ingest_one, run_ingest, tree, whole_handoff
 
+from pipeline.errors import ContractInvalid, ExitCode
 from pipeline.ingest.result import State
 
 RunCli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -210,4 +212,41 @@ def test_a_spool_that_cannot_be_listed_is_said_in_a_sentence(tmp_path: Path, mon
         patch.setattr(os, "scandir", refuse)
         (result,) = run_ingest(tmp_path / "root", spool).results
     assert result.state is State.rejected
-    assert "cannot be listed (Permission denied)" in result.error
+    assert "cannot be looked into (Permission denied)" in result.error
+
+
+def test_a_handoff_that_the_disk_does_not_show_is_told_and_the_others_go_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = small_spool(tmp_path / "spool")
+    names = sorted(path.name for path in spool.iterdir())
+    hidden, lstat = f"{spool}/{names[0]}/metadata.db", os.lstat
+
+    def refuse(path: str | Path, **rest: int) -> os.stat_result:
+        if str(path) == hidden:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        return lstat(path, **rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "lstat", refuse)
+        outcome = run_ingest(tmp_path / "root", spool)
+    refused = [result for result in outcome.results if result.state is State.rejected]
+    assert [Path(result.path).name for result in refused] == names[:1]
+    assert "cannot be looked into (Input/output error)" in refused[0].error
+    assert [result.state for result in outcome.results].count(State.ingested) == len(names) - 1
+    assert (outcome.exit_code, outcome.passed_over) == (ExitCode.CONTRACT_INVALID, [])
+
+
+def test_a_data_root_that_the_disk_refuses_is_told_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = small_spool(tmp_path / "spool")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fcntl.flock", refuse)
+        with pytest.raises(ContractInvalid, match=r"cannot be worked on \(Input"):
+            run_ingest(tmp_path / "root", spool)
+    assert run_ingest(tmp_path / "root", spool).exit_code == ExitCode.OK
