@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, StrictBool, StrictStr, StringConstraints
 
+from schemas.chronicle import SessionComplete
 from schemas.contract_version import CONTRACT_VERSION, SCHEMA_HASH
 from schemas.evidence import ActivitySignal, Frame, InputSummary, Record, UiaSnapshot, WindowMeta
 from schemas.fields import Foreign
@@ -42,6 +43,7 @@ class ProducerContract(Foreign):
 READS: dict[str, type[BaseModel]] = {
     CONTRACT_FILE: ProducerContract,
     "activity_signal.json": ActivitySignal,
+    "COMPLETE.json": SessionComplete,
     "any record": Record,
     FRAME: Frame,
     WINDOW: WindowMeta,

@@ -12,8 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 from pydantic import BaseModel
 
+from schemas import chronicle_pb2
 from schemas.canonical import canonical_sha256
 from schemas.contract import READS, WRITES
 from schemas.contract_version import CONTRACT_VERSION, SCHEMA_HASH
@@ -37,7 +40,7 @@ SCHEMA_HASH = "{digest}"
 
 def contract_schemas() -> dict[str, Any]:
     """The JSON Schemas of what crosses the border, without prose: `{"reads": {name: schema}, "writes": …}`."""
-    return {"reads": _schemas(READS), "writes": _schemas(WRITES)}
+    return {"reads": {**_schemas(READS), "chronicle.proto": _messages()}, "writes": _schemas(WRITES)}
 
 
 def schema_hash(schemas: dict[str, Any]) -> str:
@@ -115,6 +118,25 @@ def _committed() -> dict[str, Any]:
 
 def _schemas(models: dict[str, type[BaseModel]]) -> dict[str, Any]:
     return {name: _bare(model.model_json_schema(mode="serialization")) for name, model in models.items()}
+
+
+def _messages() -> dict[str, Any]:
+    """The messages and enums of a chronicle session, each field with its number and type, in the form of `_schemas`."""
+    file = chronicle_pb2.DESCRIPTOR
+    names = {
+        **{name: _fields(message) for name, message in file.message_types_by_name.items()},
+        **{name: {item.name: item.number for item in kind.values} for name, kind in file.enum_types_by_name.items()},
+    }
+    return {"properties": {name: {"properties": fields} for name, fields in sorted(names.items())}}
+
+
+def _fields(message: Descriptor) -> dict[str, Any]:
+    found = {}
+    for field in message.fields:
+        named = field.message_type or field.enum_type
+        kind = named.name if named else FieldDescriptorProto.Type.DESCRIPTOR.values_by_number[field.type].name
+        found[field.name] = {"number": field.number, "type": kind, "is_repeated": field.is_repeated}
+    return found
 
 
 def _bare(node: Any, *, names: bool = False) -> Any:

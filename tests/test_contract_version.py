@@ -102,3 +102,14 @@ def test_the_command_prints_version_hash_and_what_is_read_and_written(capsys: py
         assert (REPOSITORY / "schemas" / "generated" / f"{name}.schema.json").is_file()
     assert run(["contract"]) == 0
     assert SCHEMA_HASH in capsys.readouterr().out
+
+
+def test_a_field_of_a_session_with_another_number_breaks_the_contract_and_a_new_message_adds_to_it() -> None:
+    before = script.contract_schemas()
+    after = copy.deepcopy(before)
+    messages = after["reads"]["chronicle.proto"]["properties"]
+    messages["Smell"] = {"properties": {}}
+    assert script.differences(before, after) == ([], ["reads.chronicle.proto.properties.Smell is new"])
+    messages["RectI32"]["properties"]["x"]["number"] = 9
+    place = "reads.chronicle.proto.properties.RectI32.properties.x.number"
+    assert script.differences(before, after)[0] == [f"{place} is another"]
