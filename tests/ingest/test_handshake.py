@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from handoff_builder import Handoff, ingest_one, kept, of_type, sha256, tree, wh
 
 from pipeline.ingest.result import State
 from schemas.canonical import canonical_sha256
+from schemas.contract_version import CONTRACT_VERSION
 
 
 def ingest_with(tmp_path: Path, contract: bytes | None) -> tuple[Handoff, State, list[str], str]:
@@ -30,12 +32,12 @@ def test_another_major_version_is_refused_and_nothing_changes(tmp_path: Path, co
 
 def test_a_missing_contract_is_a_warning(tmp_path: Path) -> None:
     handoff, state, warnings, _ = ingest_with(tmp_path, None)
-    assert (state, warnings) == (State.ingested, ["no contract.json: taken as contract 1.0"])
+    assert (state, warnings) == (State.ingested, [f"no contract.json: taken as contract {CONTRACT_VERSION}"])
     assert handoff.marker.exists()
 
 
 def test_our_own_version_is_taken_without_a_word_and_the_file_is_kept(tmp_path: Path) -> None:
-    _, state, warnings, _ = ingest_with(tmp_path, b'{"contract_version": "1.0", "producer": "sidecar"}')
+    _, state, warnings, _ = ingest_with(tmp_path, json.dumps({"contract_version": CONTRACT_VERSION}).encode())
     assert (state, warnings) == (State.ingested, [])
     assert any(name.endswith("/contract.json") for name in kept(tmp_path / "root"))
 
