@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -20,6 +20,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, extra="forbid", frozen=True)
 
+    profile: Literal["embedded", "full"] = Field(
+        default="embedded", description="embedded: OCR and embeddings; full: a VLM too, and nothing may be missing"
+    )
     settle_s: float = Field(
         default=2.0, ge=0, description="seconds for which a handoff must be unchanged before it is marked"
     )
@@ -57,6 +60,25 @@ class Settings(BaseSettings):
     )
     request_timeout_s: float = Field(default=120.0, gt=0, description="seconds a model request may take")
     request_concurrency: int = Field(default=4, ge=1, le=64, description="model requests in flight at once")
+    keyframes_per_hour: int = Field(
+        default=60, ge=12, le=3600, description="frames of an hour that are shown to the VLM at most"
+    )
+    vlm_url: str = Field(
+        default="",
+        description="the VLM's endpoint, on loopback; empty takes EXTERNAL_VLLM_BASE_URL, else http://127.0.0.1:8000",
+    )
+    vlm_model_path: str = Field(default="", description="folder of the VLM's weights, which its server was given")
+    vlm_model: str = Field(
+        default="", description="name under which the endpoint serves the VLM; empty takes the model of that folder"
+    )
+    vlm_token_file: str = Field(default="", description="file with the endpoint's API key, private to the user")
+    vlm_prompt: str = Field(default="v1", description="version of the prompt describe_screen")
+    vlm_needs_gpu: bool = Field(default=False, description="whether the profile full requires a GPU")
+    vlm_concurrency: int = Field(default=8, ge=1, le=64, description="VLM requests in flight at once, at most")
+    vlm_timeout_s: float = Field(default=180.0, gt=0, description="seconds a VLM request may take")
+    vlm_outage_s: float = Field(
+        default=120.0, ge=0, description="seconds that a run waits for a VLM endpoint that went away"
+    )
     index_max_age_s: float = Field(
         default=3600.0,
         ge=0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Literal, Protocol
 
@@ -145,11 +145,15 @@ class FrameRef:
 
 @dataclass(frozen=True, slots=True)
 class SampleFailure:
-    """Why a sample has no result: `code` is stable and for machines, `message` holds no text from the screen."""
+    """Why a sample has no result: `code` is stable and for machines, `message` holds no text from the screen.
+
+    `reply` is what a model answered instead, where that is worth keeping; it is shown nowhere.
+    """
 
     code: str
     message: str
     retryable: bool
+    reply: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
