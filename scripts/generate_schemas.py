@@ -16,6 +16,7 @@ import schemas.evidence
 import schemas.facts
 import schemas.handoff
 import schemas.record
+import schemas.screen
 import schemas.serving
 
 MODULES: tuple[ModuleType, ...] = (
@@ -27,6 +28,7 @@ MODULES: tuple[ModuleType, ...] = (
     schemas.record,
     schemas.facts,
     schemas.serving,
+    schemas.screen,
     schemas.answer,
 )
 

@@ -12,9 +12,10 @@ Answer = TypeVar("Answer")
 
 
 class Calls(Protocol):
-    """A pass of requests: `run` puts lists of answers into a queue, `close` ends it early, `error` is what it raised."""
+    """A pass of requests: `run` puts lists of answers into a queue, `close` ends it early."""
 
     error: BaseException | None
+    """What `run` raised."""
 
     async def run(self) -> None: ...
 

@@ -94,4 +94,8 @@ def _in_frame(said: list[int], frame: FrameRef) -> Box | None:
     left, top = said[0] * frame.width // THOUSANDTHS, said[1] * frame.height // THOUSANDTHS
     right, bottom = -(-said[2] * frame.width // THOUSANDTHS), -(-said[3] * frame.height // THOUSANDTHS)
     left, top, right, bottom = max(0, left), max(0, top), min(frame.width, right), min(frame.height, bottom)
-    return (left, top, right, bottom) if said[0] < said[2] and said[1] < said[3] and left < right and top < bottom else None
+    return (
+        (left, top, right, bottom)
+        if said[0] < said[2] and said[1] < said[3] and left < right and top < bottom
+        else None
+    )
