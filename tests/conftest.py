@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 from command_line import RunCli, Spool
 from processed_desk import process_desk
+from tiny_vlm import make_tiny_vlm
 
 from pipeline.dataroot import DataRoot
 
@@ -53,6 +54,12 @@ def processed_desk(tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
 def own_desk(processed_desk: DataRoot, tmp_path: Path) -> DataRoot:
     """A copy of the processed desk that a test may damage."""
     return DataRoot(shutil.copytree(processed_desk.path, tmp_path / "own"))
+
+
+@pytest.fixture(scope="session")
+def tiny_vlm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a vision language model of random weights; to be read only."""
+    return make_tiny_vlm(tmp_path_factory.mktemp("models") / "tiny-vlm")
 
 
 @pytest.fixture

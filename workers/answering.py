@@ -7,7 +7,7 @@ import hmac
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
@@ -52,6 +52,8 @@ class Service(Protocol[Item, Result]):
 
     path: str
     max_request_bytes: int
+    pages: Mapping[str, Callable[[], Any]]
+    """What is told beside its health: `GET <path>` gives what is called, as JSON."""
 
     @property
     def engine(self) -> Engine: ...
@@ -69,7 +71,7 @@ class Service(Protocol[Item, Result]):
         ...
 
     def reply(self, results: list[Result]) -> bytes:
-        """Write the results as JSON."""
+        """Write the results as JSON. Raises Refused when the request as a whole is answered with an error."""
         ...
 
 
@@ -150,7 +152,7 @@ class Answering:
 
 
 def build_app(kind: str, token: str, answering: Answering) -> web.Application:
-    """The endpoints of a server: `GET /health` and its service; each wants `Authorization: Bearer <token>`."""
+    """The endpoints of a server: `GET /health`, its service, its pages; each wants `Authorization: Bearer <token>`."""
     expected = f"Bearer {token}".encode()
 
     @web.middleware
@@ -167,14 +169,23 @@ def build_app(kind: str, token: str, answering: Answering) -> web.Application:
     async def serve(request: web.Request) -> web.Response:
         try:
             items = await answering.service.take(request)
+            return web.Response(body=await answering.answer(items), content_type="application/json")
         except Refused as error:
             return _refuse(error.status, error.reason)
-        return web.Response(body=await answering.answer(items), content_type="application/json")
 
     app = web.Application(client_max_size=answering.service.max_request_bytes, middlewares=[check_token])
     app.router.add_get("/health", health)
     app.router.add_post(answering.service.path, serve)
+    for path, tell in answering.service.pages.items():
+        app.router.add_get(path, _page(tell))
     return app
+
+
+def _page(tell: Callable[[], Any]) -> Handler:
+    async def page(_: web.Request) -> web.Response:
+        return web.json_response(tell())
+
+    return page
 
 
 def _refuse(status: int, reason: str) -> web.Response:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from aiohttp import web
 from pydantic import ValidationError
@@ -26,6 +27,7 @@ class EmbedService:
 
     path = "/v1/embed"
     max_request_bytes = _MAX_REQUEST_BYTES
+    pages: Mapping[str, Callable[[], Any]] = {}
 
     def __init__(self, engine: EmbedEngine) -> None:
         self.engine = engine

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from aiohttp import web
 
@@ -30,6 +31,7 @@ class TextService:
 
     path = "/v1/text"
     max_request_bytes = MAX_REQUEST_BYTES
+    pages: Mapping[str, Callable[[], Any]] = {}
 
     def __init__(self, engine: TextEngine) -> None:
         self.engine = engine
