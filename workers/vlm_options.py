@@ -29,8 +29,9 @@ class VlmOptions:
     max_image_pixels: int
 
     def that_matter(self) -> dict[str, str | int]:
-        """What of it decides over answers."""
-        return {"device": self.device, "dtype": self.dtype, "max_image_pixels": self.max_image_pixels}
+        """What of it decides over answers. Threads too: sums in another order differ in their last bits."""
+        chosen = ("device", "dtype", "threads", "max_image_pixels")
+        return {name: getattr(self, name) for name in chosen}
 
     def check_device(self, torch: Any) -> None:
         """Raise Unavailable when the device is not there."""
