@@ -1,10 +1,11 @@
-"""How a model server answers: the token, one item at a time, and no work for a client that went away."""
+"""How a model server answers: whom, one item at a time, in limited time, and no work for a client that went away."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
 import logging
+import math
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,6 +15,12 @@ from typing import Any, Protocol, TypeVar
 from aiohttp import web
 
 from schemas.serving import Health, ModelIdentity
+
+_TAKE_REQUEST_S = 60.0
+"""How long a client may take over sending a request."""
+
+_COME_BACK_S = 30.0
+"""How soon a model has to come back that was interrupted, before it counts as hung."""
 
 _log = logging.getLogger("workers")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -81,13 +88,19 @@ class _Job:
     def __init__(self, items: list[Any]) -> None:
         self.items = items
         self.cancelled = False
+        self.interrupted_at: float | None = None
+        self.item_since = time.monotonic()
 
 
 class Answering:
-    """Answers the requests of a service, in one thread, in the order in which they came."""
+    """Answers the requests of a service, in one thread, in the order in which they came.
 
-    def __init__(self, service: Service[Any, Any]) -> None:
+    An item on which the model spends more than `item_timeout_s` fails.
+    """
+
+    def __init__(self, service: Service[Any, Any], item_timeout_s: float = math.inf) -> None:
         self.service = service
+        self._item_timeout_s = item_timeout_s
         self.engine = service.engine
         self.requests = 0
         self.idle_since: float | None = time.monotonic()
@@ -113,12 +126,24 @@ class Answering:
             if self._waiting == 0:
                 self.idle_since = time.monotonic()
 
+    def is_hung(self) -> bool:
+        """Interrupt the model when it takes too long; tells whether it did not come back from that: no more is to be
+        expected of it. To be asked now and then."""
+        now = time.monotonic()
+        with self._guard:
+            job = self._running
+            if job is None:
+                return False
+            if job.interrupted_at is None and now - job.item_since > self._item_timeout_s:
+                self._interrupt(job)
+            return job.interrupted_at is not None and now - job.interrupted_at > _COME_BACK_S
+
     def close(self) -> None:
         """Stop the thread, and what runs in it."""
         with self._guard:
             if self._running is not None:
                 self._running.cancelled = True
-                self.engine.interrupt()
+                self._interrupt(self._running)
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     def _cancel(self, job: _Job) -> None:
@@ -126,7 +151,12 @@ class Answering:
         with self._guard:
             job.cancelled = True
             if self._running is job:
-                self.engine.interrupt()
+                self._interrupt(job)
+
+    def _interrupt(self, job: _Job) -> None:
+        if job.interrupted_at is None:
+            job.interrupted_at = time.monotonic()
+        self.engine.interrupt()
 
     def _work(self, job: _Job) -> bytes:
         with self._guard:
@@ -136,12 +166,23 @@ class Answering:
             for item in job.items:
                 if job.cancelled:
                     return b""
-                results.append(self._one(item))
+                results.append(self._timed(job, item))
             return self.service.reply(results)
         finally:
             with self._guard:
                 self._running = None
                 self.engine.rearm()
+
+    def _timed(self, job: _Job, item: Any) -> Any:
+        job.item_since = time.monotonic()
+        result = self._one(item)
+        with self._guard:
+            if job.interrupted_at is None or job.cancelled:
+                return result
+            job.interrupted_at = None
+            self.engine.rearm()
+        _log.warning("the model took more than %g s over an item", self._item_timeout_s)
+        return self.service.failed("TimeoutError")
 
     def _one(self, item: Any) -> Any:
         try:
@@ -151,15 +192,23 @@ class Answering:
             return self.service.failed(type(error).__name__)
 
 
-def build_app(kind: str, token: str, answering: Answering) -> web.Application:
-    """The endpoints of a server: `GET /health`, its service, its pages; each wants `Authorization: Bearer <token>`."""
-    expected = f"Bearer {token}".encode()
+def build_app(
+    kind: str, token: str, host: str, answering: Answering, trust: Callable[[web.Request], None]
+) -> web.Application:
+    """The endpoints of a server: `GET /health`, its service, its pages.
+
+    Each wants `Authorization: Bearer <token>` and, so that no web page can reach it under a name of its own, exactly
+    `host` as Host and no Origin. `trust` is told of each request that had all of it.
+    """
+    expected_token, expected_host = f"Bearer {token}".encode(), host.encode()
 
     @web.middleware
-    async def check_token(request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = request.headers.get("Authorization", "").encode(errors="replace")
-        if not hmac.compare_digest(given, expected):
+    async def check_sender(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not _equal(request.headers.getall("Host", []), expected_host) or "Origin" in request.headers:
+            return _refuse(403, f"this server is asked as http://{host}, by programs and not by web pages")
+        if not _equal(request.headers.getall("Authorization", []), expected_token):
             return _refuse(401, "a token is required")
+        trust(request)
         return await handler(request)
 
     async def health(_: web.Request) -> web.Response:
@@ -168,12 +217,18 @@ def build_app(kind: str, token: str, answering: Answering) -> web.Application:
 
     async def serve(request: web.Request) -> web.Response:
         try:
-            items = await answering.service.take(request)
+            async with asyncio.timeout(_TAKE_REQUEST_S):
+                items = await answering.service.take(request)
+        except Refused as error:
+            return _refuse(error.status, error.reason)
+        except TimeoutError:
+            return _refuse(408, f"a request is to be sent within {_TAKE_REQUEST_S:g} s")
+        try:
             return web.Response(body=await answering.answer(items), content_type="application/json")
         except Refused as error:
             return _refuse(error.status, error.reason)
 
-    app = web.Application(client_max_size=answering.service.max_request_bytes, middlewares=[check_token])
+    app = web.Application(client_max_size=answering.service.max_request_bytes, middlewares=[check_sender])
     app.router.add_get("/health", health)
     app.router.add_post(answering.service.path, serve)
     for path, tell in answering.service.pages.items():
@@ -186,6 +241,11 @@ def _page(tell: Callable[[], Any]) -> Handler:
         return web.json_response(tell())
 
     return page
+
+
+def _equal(given: list[str], expected: bytes) -> bool:
+    """Whether a header was given once and so, told in the same time for every value."""
+    return len(given) == 1 and hmac.compare_digest(given[0].encode(errors="replace"), expected)
 
 
 def _refuse(status: int, reason: str) -> web.Response:

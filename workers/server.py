@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import fcntl
 import logging
+import math
 import os
 import secrets
 import signal
@@ -29,8 +30,13 @@ from aiohttp import web
 from pipeline.errors import Busy, PipelineError
 from schemas.serving import RunFile
 from workers.answering import Answering, Service, build_app
+from workers.connections import Connections
 
-_NICENESS = 10
+_HUNG = 70
+"""Exit code of a server whose model hangs."""
+
+_MOST_HEADERS = 64
+_LONGEST_HEADER = 4_096
 _WATCH_EVERY_S = 0.5
 _SHUTDOWN_GRACE_S = 0.2
 _LOCK_ATTEMPTS = 5
@@ -45,6 +51,8 @@ def options(kind: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"workers.{kind}", allow_abbrev=False)
     parser.add_argument("--run-file", type=Path, required=True, help="where to write how to reach the server")
     parser.add_argument("--idle-exit-s", type=float, default=600.0, help="end after so many seconds without a request")
+    parser.add_argument("--item-timeout-s", type=float, default=math.inf, help="seconds the model may spend on an item")
+    parser.add_argument("--nice", type=int, default=10, help="niceness of the process, unless it is higher already")
     parser.add_argument("--lock-fd", type=int, help="descriptor of the lock, already held, that the parent hands over")
     return parser
 
@@ -58,9 +66,9 @@ def serve(kind: str, given: argparse.Namespace, load: Callable[[], Service[Any, 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=f"%(asctime)s {kind} %(message)s")
     try:
         lock = _hold_lock(given.run_file, given.lock_fd)
-        os.nice(_NICENESS)
+        os.setpriority(os.PRIO_PROCESS, 0, max(os.getpriority(os.PRIO_PROCESS, 0), given.nice))
         given.run_file.unlink(missing_ok=True)
-        asyncio.run(_serve(kind, given.run_file, given.idle_exit_s, lock, load()))
+        asyncio.run(_serve(kind, given, lock, load()))
     except PipelineError as error:
         sys.stderr.write(f"error: {error.message} → {error.remedy}\n")
         return int(error.exit_code)
@@ -91,29 +99,39 @@ def _hold_lock(run_file: Path, inherited: int | None) -> int:
     return lock
 
 
-async def _serve(kind: str, run_file: Path, idle_exit_s: float, lock: int, service: Service[Any, Any]) -> None:
+async def _serve(kind: str, given: argparse.Namespace, lock: int, service: Service[Any, Any]) -> None:
     token = secrets.token_urlsafe(32)
-    answering = Answering(service)
+    answering = Answering(service, given.item_timeout_s)
+    listener = _listen()
+    host = f"127.0.0.1:{listener.getsockname()[1]}"
     runner = web.AppRunner(
-        build_app(kind, token, answering),
+        build_app(kind, token, host, answering, lambda request: connections.trust(request)),
         access_log=None,
         handler_cancellation=True,
         keepalive_timeout=_KEEPALIVE_S,
         shutdown_timeout=_SHUTDOWN_GRACE_S,
+        max_headers=_MOST_HEADERS,
+        max_line_size=_LONGEST_HEADER,
+        max_field_size=_LONGEST_HEADER,
+        auto_decompress=False,
     )
     end = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, end.set)
     await runner.setup()
+    assert runner.server is not None  # that is what setup made
+    connections = Connections(runner.server)
+    watch = asyncio.create_task(connections.watch())
     try:
-        listener = _listen()
-        await web.SockSite(runner, listener).start()
-        _write_run_file(run_file, kind, listener.getsockname()[1], token, answering)
+        server = await asyncio.get_running_loop().create_server(connections, sock=listener)
+        _write_run_file(given.run_file, kind, f"http://{host}", token, answering)
         _log.info("ready, process %d", os.getpid())
-        reason = await _wait_for_end(end, run_file, lock, answering, idle_exit_s)
+        reason = await _wait_for_end(end, given, lock, answering)
         _log.info("ending: %s", reason)
+        server.close()
     finally:
-        run_file.unlink(missing_ok=True)
+        watch.cancel()
+        given.run_file.unlink(missing_ok=True)
         await runner.cleanup()
         answering.close()
 
@@ -126,13 +144,13 @@ def _listen() -> socket.socket:
     return listener
 
 
-def _write_run_file(path: Path, kind: str, port: int, token: str, answering: Answering) -> None:
+def _write_run_file(path: Path, kind: str, url: str, token: str, answering: Answering) -> None:
     pid = os.getpid()
     content = RunFile(
         kind=kind,
         pid=pid,
         created_at=psutil.Process(pid).create_time(),
-        url=f"http://127.0.0.1:{port}",
+        url=url,
         token=token,
         model=answering.engine.identity,
     )
@@ -142,17 +160,24 @@ def _write_run_file(path: Path, kind: str, port: int, token: str, answering: Ans
     Path(name).rename(path)
 
 
-async def _wait_for_end(end: asyncio.Event, run_file: Path, lock: int, answering: Answering, idle_exit_s: float) -> str:
-    """Wait for a signal, for idleness, or for the files by which we are found to be taken away; tells which."""
+async def _wait_for_end(end: asyncio.Event, given: argparse.Namespace, lock: int, answering: Answering) -> str:
+    """Wait for a signal, for idleness, or for the files by which we are found to be taken away; tells which.
+
+    A model that hangs ends the process here: its thread would never be joined.
+    """
     while True:
         try:
-            await asyncio.wait_for(end.wait(), min(_WATCH_EVERY_S, idle_exit_s))
+            await asyncio.wait_for(end.wait(), min(_WATCH_EVERY_S, given.idle_exit_s))
             return "told to"
         except TimeoutError:
             pass
-        if answering.idle_since is not None and time.monotonic() - answering.idle_since >= idle_exit_s:
-            return f"no request for {idle_exit_s:g} s"
-        if not _can_be_found(run_file, lock):
+        if answering.is_hung():
+            given.run_file.unlink(missing_ok=True)
+            _log.error("ending: the model does not come back from an item")
+            os._exit(_HUNG)
+        if answering.idle_since is not None and time.monotonic() - answering.idle_since >= given.idle_exit_s:
+            return f"no request for {given.idle_exit_s:g} s"
+        if not _can_be_found(given.run_file, lock):
             return "the run file or its lock is gone"
 
 
