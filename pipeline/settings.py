@@ -49,7 +49,14 @@ class Settings(BaseSettings):
         default=2.0, ge=0, description="seconds before the second try; doubled for each further one"
     )
     ocr_threads: int = Field(
-        default=0, ge=0, le=64, description="threads of the OCR model's runtime; 0 takes half of the processors"
+        default=0,
+        ge=0,
+        le=64,
+        description="threads of a model's runtime, the embedding model's apart; 0 takes half of the processors",
+    )
+    worker_nice: int = Field(default=10, ge=0, le=19, description="niceness of the model servers")
+    worker_silence_s: float = Field(
+        default=30.0, gt=0, description="seconds a model server may leave a health check unanswered until it is killed"
     )
     worker_start_s: float = Field(default=120.0, gt=0, description="seconds a model server may take until it is ready")
     worker_idle_exit_s: float = Field(

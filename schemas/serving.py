@@ -124,7 +124,9 @@ class RunFile(Contract):
 
     kind: str
     pid: int
-    created_at: float = Field(description="start time of the process, to tell it from a later one with its pid")
+    created_at: float = Field(
+        description="seconds from the machine's start to the process's, to tell it from others of its pid"
+    )
     url: str
     token: str
     model: ModelIdentity

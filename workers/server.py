@@ -24,7 +24,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 from aiohttp import web
 
 from pipeline.errors import Busy, PipelineError
@@ -81,7 +80,7 @@ def lock_file(run_file: Path) -> Path:
 
 
 def _hold_lock(run_file: Path, inherited: int | None) -> int:
-    """Take the lock, or take over the parent's, and put our pid in it. Raises Busy."""
+    """Take the lock and put our pid in it, or take over the keeper's, with ours in it. Raises Busy."""
     path = lock_file(run_file)
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600) if inherited is None else inherited
     os.set_inheritable(lock, False)
@@ -94,8 +93,9 @@ def _hold_lock(run_file: Path, inherited: int | None) -> int:
             if attempt == _LOCK_ATTEMPTS - 1:
                 raise Busy(f"another server holds {path}", remedy="pipeline workers status") from error
             time.sleep(0.02)
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    if inherited is None:  # else the keeper's note stands
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     return lock
 
 
@@ -149,7 +149,7 @@ def _write_run_file(path: Path, kind: str, url: str, token: str, answering: Answ
     content = RunFile(
         kind=kind,
         pid=pid,
-        created_at=psutil.Process(pid).create_time(),
+        created_at=_started_at(),
         url=url,
         token=token,
         model=answering.engine.identity,
@@ -158,6 +158,12 @@ def _write_run_file(path: Path, kind: str, url: str, token: str, answering: Answ
     with os.fdopen(descriptor, "w") as stream:
         stream.write(content.model_dump_json(indent=2) + "\n")
     Path(name).rename(path)
+
+
+def _started_at() -> float:
+    """When this process was started, in seconds since the machine was: no clock that is set changes it."""
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    return int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
 async def _wait_for_end(end: asyncio.Event, given: argparse.Namespace, lock: int, answering: Answering) -> str:

@@ -142,7 +142,9 @@ def _show_surroundings(report: dict[str, Any], console: Console) -> None:
     gate, last, disk = report["gate"], report["last_run"], report["disk"]
     console.print(f"gate: {'open' if gate['open'] else 'closed'}, {gate['reason']}")
     for worker in report["workers"]:
-        console.print(f"worker {worker['kind']}: {worker['state']}")
+        since = f" since {worker['since']}" if worker["since"] else ""
+        died = f", died {worker['restarts']} times, last: {worker['died_of']}" if worker["restarts"] else ""
+        console.print(f"worker {worker['kind']}: {worker['state']}{since}{died}")
     if last["run_id"]:
         console.print(
             f"last run: {last['state']} ({last['started_utc']} to {last['ended_utc'] or 'now'}) {last['reason']}"

@@ -34,9 +34,10 @@ def up(
 ) -> None:
     """Start the model servers that do not run yet, and wait until they are ready.
 
-    Without a name all that are installed. Exits with 5 when one that is named is not.
+    Without a name all that are installed. Exits with 5 when one that is named is not. They stay until they have been
+    idle for long, or `pipeline workers down`.
     """
-    from pipeline.runs.servers import ensure_server, missing_package, not_installed, server_status
+    from pipeline.runs.servers import ensure_server, let_server_stay, missing_package, not_installed, server_status
 
     session = open_session(context, data_root, as_json, overrides)
     root = session.root.require_writable()
@@ -44,6 +45,7 @@ def up(
         package = missing_package(kind)
         if package is None:
             ensure_server(root, session.settings, kind)
+            let_server_stay(root, kind)
         elif kinds:
             raise not_installed(kind, package)
         else:
@@ -74,7 +76,7 @@ def down(
 def status(
     context: typer.Context, data_root: DataRootOption = None, as_json: JsonOption = False, overrides: SetOption = None
 ) -> None:
-    """List the model servers: state, process, address, model, requests answered."""
+    """List the model servers: state, whose, process, since when, deaths, address, model, requests answered."""
     from pipeline.runs.servers import server_status
 
     session = open_session(context, data_root, as_json, overrides)
@@ -93,9 +95,10 @@ def _chosen(kinds: list[str] | None) -> list[str]:
 
 
 def _show(console: Console, servers: list[dict[str, Any]]) -> None:
-    table = Table("server", "state", "process", "address", "model", "requests", box=None)
+    names = ("owner", "pid", "since", "restarts", "url", "model_id", "requests")
+    table = Table("server", "state", "owner", "process", "since", "restarts", "address", "model", "requests", box=None)
     for server in servers:
-        cells = (server["pid"], server["url"], server["model_id"], server["requests"])
+        cells = [server[name] for name in names]
         table.add_row(server["kind"], server["state"], *("" if cell is None else str(cell) for cell in cells))
     console.print(table)
 

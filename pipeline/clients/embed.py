@@ -34,7 +34,6 @@ _MAX_REPLY_BYTES = 2 << 20
 _LENGTH_TOLERANCE = 1e-3
 _FLOAT_BYTES = 4
 
-_TIMED_OUT = SampleFailure("request_timeout", "the server did not answer in time", retryable=True)
 _BAD_REPLY = SampleFailure("reply_invalid", "the server's answer is not what was agreed on", retryable=True)
 _MODEL_FAILED = SampleFailure("model_failed", "the model failed on this text", retryable=True)
 
@@ -55,7 +54,7 @@ class EmbedClient:
     def __call__(self, texts: Sequence[str]) -> Iterator[tuple[int, Embedding | SampleFailure]]:
         """Yield (index, embedding) in order; end early, without the rest, once `may_send` says no.
 
-        Raises ServerGone when the connection breaks, and what `may_send` raises.
+        Raises ServerGone when the connection breaks or nothing comes in time, and what `may_send` raises.
         """
         grouping, start = Grouping(), 0
         while start < len(texts) and self._may_send():
@@ -63,8 +62,6 @@ class EmbedClient:
             sent_at = time.monotonic()
             try:
                 results = self._ask([texts[index] for index in indices])
-            except TimeoutError:
-                results = [_TIMED_OUT] * len(indices)
             except (OSError, http.client.HTTPException) as error:
                 raise ServerGone(indices) from error
             grouping.answered(len(indices), time.monotonic() - sent_at)

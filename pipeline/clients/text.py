@@ -21,8 +21,8 @@ Outcome = tuple[int, ReadText | SampleFailure]
 class ServerGone(Unavailable):
     """The server refused or broke a connection.
 
-    `in_flight` are the indices of frames that had been sent and were not answered, oldest first: a server reads one
-    image at a time, so the first is the likeliest cause. It is empty when the server could not be reached at all.
+    `in_flight` are the indices of frames that had been sent and were not answered, oldest first. It is empty when the
+    server could not be reached at all.
     """
 
     def __init__(self, in_flight: Sequence[int]) -> None:

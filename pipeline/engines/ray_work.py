@@ -25,6 +25,7 @@ RESULT = pa.schema([
     ("results", pa.large_binary()),
     ("elapsed_s", pa.float64()),
     ("server_gone", pa.bool_()),
+    ("with_server", pa.list_(pa.string())),
     ("error", pa.large_binary()),
 ])  # fmt: skip
 """`rows` is an Arrow stream of the stage's table; `results` and `error` are pickles, from our own processes only."""
@@ -133,7 +134,8 @@ def read_results(table: pa.Table, shards: list[Shard]) -> list[tuple[int, ShardR
             pa.ipc.open_stream(row["rows"].as_buffer()).read_all(),
             pickle.loads(row["results"].as_py()),  # noqa: S301
         )
-        found.append((index, ShardResult(shards[index], batch, row["elapsed_s"].as_py(), row["server_gone"].as_py())))
+        elapsed_s, gone = row["elapsed_s"].as_py(), row["server_gone"].as_py()
+        found.append((index, ShardResult(shards[index], batch, elapsed_s, gone, tuple(row["with_server"].as_py()))))
     return found
 
 
@@ -156,5 +158,6 @@ def _pack(index: int, result: ShardResult) -> dict[str, object]:
         "results": pickle.dumps(result.batch.results),
         "elapsed_s": result.elapsed_s,
         "server_gone": result.server_gone,
+        "with_server": list(result.with_server),
         "error": None,
     }

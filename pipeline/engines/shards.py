@@ -34,12 +34,17 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class ShardResult:
-    """What came of a shard: results of the samples that were finished, how long it took, whether the server died."""
+    """What came of a shard: results of the samples that were finished, how long it took, whether the server died.
+
+    `with_server` are the samples that it had then, as far as is known, else all that were not answered. They are not
+    among the results: a death is no failure of theirs.
+    """
 
     shard: Shard
     batch: Batch
     elapsed_s: float
     server_gone: bool = False
+    with_server: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ def work_shard(
         SampleResult(s.sample_id, failure=SampleFailure("evidence_missing", "the row is no longer there", True))
         for s in shard.samples if s.sample_id not in rows
     ]  # fmt: skip
-    gone = False
+    gone, with_server = False, tuple[str, ...]()
     if model is None:
         batch = stage.function(found)
     else:
@@ -93,24 +98,25 @@ def work_shard(
         guard: Guard[FrameRef, ReadText] = Guard(model.read)
         making = Making(stage.name, stage.version, stage.config_hash, model.identity, code_version)
         batch = stage.function(frames, guard, making) if frames else _nothing(stage)
-        gone = guard.server_gone
-    return ShardResult(shard, Batch(batch.rows, batch.results + missing), time.monotonic() - started, gone)
+        gone, with_server = guard.server_gone, tuple(frame.frame_id for frame in guard.with_server)
+    batch = Batch(batch.rows, batch.results + missing)
+    return ShardResult(shard, batch, time.monotonic() - started, gone, with_server)
 
 
 class Guard(Generic[Given, Said]):
-    """A model that turns the death of its server into a failure of what it was working on: the rest is kept."""
+    """A model whose server may die: what it answered is kept, and what it had then is noted."""
 
     def __init__(self, ask: Callable[[Sequence[Given]], Iterable[tuple[int, Said | SampleFailure]]]) -> None:
         self._ask = ask
         self.server_gone = False
+        self.with_server: list[Given] = []
 
     def __call__(self, given: Sequence[Given]) -> Iterator[tuple[int, Said | SampleFailure]]:
         try:
             yield from self._ask(given)
         except ServerGone as error:
             self.server_gone = True
-            for index in error.in_flight[:1]:  # a server works in order: the others were only waiting
-                yield index, SampleFailure("server_gone", "the model server died while it had this sample", True)
+            self.with_server = [given[index] for index in error.in_flight]
 
 
 def _frame_refs(samples: Iterable[SampleInput], evidence: EvidenceStore) -> tuple[list[FrameRef], list[SampleResult]]:

@@ -48,5 +48,7 @@ def _work_shard(embedding: Stage, shard: Shard, model: EmbedModel, facts: FactsS
     ]
     guard: Guard[str, Embedding] = Guard(model.embed)
     batch = embedding.function(found, guard, making)
-    elapsed_s = time.monotonic() - started
-    return ShardResult(shard, Batch(batch.rows, batch.results + missing), elapsed_s, guard.server_gone)
+    batch = Batch(batch.rows, batch.results + missing)
+    finished = {result.sample_id for result in batch.results}
+    unanswered = tuple(span_id for span_id in wanted if span_id not in finished) if guard.server_gone else ()
+    return ShardResult(shard, batch, time.monotonic() - started, guard.server_gone, unanswered)

@@ -21,6 +21,7 @@ from pipeline.dataroot import DataRoot, FactFile
 from pipeline.errors import ContractInvalid
 from pipeline.gate import Gate
 from pipeline.runs.heal import missing_files
+from pipeline.runs.servers import server_status
 from pipeline.settings import Settings
 from pipeline.stores.catalog import Catalog
 from pipeline.stores.evidence import EvidenceStore
@@ -54,7 +55,7 @@ def examine(root: DataRoot, settings: Settings) -> list[Finding]:
     """Look at everything, changing nothing. Raises DataRootMissing."""
     root.require()
     return [*_platform(), *_data_root(root), *_stores(root), *_facts(root), *_signal(root, settings), *_installation(),
-            *_models(), *_optional()]  # fmt: skip
+            *_models(), *_optional(), *_servers(root)]  # fmt: skip
 
 
 def to_json(findings: list[Finding]) -> dict[str, Any]:
@@ -214,3 +215,17 @@ def _optional() -> Iterator[Finding]:
             yield Finding(check, OK, f"not installed, so there is no {use} (missing: {', '.join(missing)})", remedy)
         else:
             yield Finding(check, OK, "installed")
+
+
+def _servers(root: DataRoot) -> Iterator[Finding]:
+    """The model servers: each comes up when it is needed, so one that is down is no fault."""
+    for server in server_status(root):
+        check, log = f"{server['kind']} server", root.logs / f"{server['kind']}.log"
+        state = server["state"] + (f" since {server['since']}" if server["since"] else "")
+        if server["state"] == "not answering":
+            yield Finding(check, WARNING, f"{state}: process {server['pid']}", "pipeline workers down")
+        elif server["restarts"]:
+            died = f"died {server['restarts']} times, last at {server['died_utc']}: {server['died_of']}"
+            yield Finding(check, WARNING, f"{state}; {died}", f"read {log}")
+        else:
+            yield Finding(check, OK, state)

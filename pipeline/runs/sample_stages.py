@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from pipeline import __version__
 from pipeline.dag import Stage
-from pipeline.engines.shards import Shard, ShardResult, TextModel
+from pipeline.engines.local import LocalEngine
+from pipeline.engines.shards import Engine, Shard, ShardResult, TextModel
 from pipeline.engines.spans import EmbedModel, embed_shards
 from pipeline.errors import Blocked, DamagedFactFile, NotInstalled, Unavailable
 from pipeline.runs.commit import commit_shard
+from pipeline.runs.outages import Outages, wait_s
+from pipeline.runs.servers import MOST_DEATHS, RESTART_WAIT
 from pipeline.runs.sizing import ShardSizer, cut_shards
 from pipeline.runs.work import Work
+from pipeline.stages.batch import Batch, SampleResult
 from pipeline.stores.catalog import Sample
+from schemas.arrow import table_schema
 from schemas.evidence import FRAME
+from schemas.serving import SampleFailure
 
-MAX_SERVER_DEATHS = 5
-"""How often a run starts a model server again that died, before it gives up."""
+_BLAMED = SampleFailure("server_gone", "the model server died each time it had this sample", retryable=True)
+_PAUSE_S = 0.25
 
 EMBED = "embed"
 
@@ -34,7 +41,7 @@ class SampleStages:
     frames_left: int | None
     reprocessed: set[str] = field(default_factory=set)
     left_out: set[str] = field(default_factory=set)
-    server_deaths: int = 0
+    outages: Outages = field(default_factory=Outages)
     server_gone: bool = False
     stopped: bool = False
 
@@ -46,9 +53,9 @@ class SampleStages:
         """
         worked = False
         while True:
-            before = self.server_deaths, len(self.work.healer.healed)
+            before = self.outages.deaths, len(self.work.healer.healed)
             worked = self._take_once(stage) or worked
-            if before == (self.server_deaths, len(self.work.healer.healed)):
+            if before == (self.outages.deaths, len(self.work.healer.healed)):
                 return worked
 
     def _take_once(self, stage: Stage) -> bool:
@@ -70,14 +77,19 @@ class SampleStages:
         limit = self._limit(stage)
         if limit is not None:
             pending = pending[:limit]
-            self.frames_left = limit - len(pending)
         if not pending or fingerprint is None:
             return False
         self.work.begin()
         self.work.fingerprints[stage.name] = fingerprint
         self.work.progress.start(stage.name, len(pending))
         sizer = ShardSizer(stage, self.work.settings.shard_frames, self.work.settings.shard_seconds)
-        self._run(stage, cut_shards(pending, sizer.size), sizer, fingerprint, model)
+        first, usual, last = self.outages.order(stage.name, pending)
+        self.server_gone = self.stopped = False
+        for alone, samples in ((True, first), (False, usual), (True, last)):
+            if samples and not self.server_gone:
+                engine = LocalEngine(self.work.root) if alone else self.work.engine
+                shards = cut_shards(samples, (lambda: 1) if alone else sizer.size)
+                self._run(stage, self._results(stage, engine, shards, model), sizer, fingerprint)
         return True
 
     def _pending(self, stage: Stage, fingerprint: str | None, *, parked_too: bool = False) -> list[Sample]:
@@ -106,33 +118,38 @@ class SampleStages:
         assert callable(self.work.embedder)  # that is what was asked before
         return self.work.embedder(stage.name)
 
-    def _run(
-        self, stage: Stage, shards: Iterator[Shard], sizer: ShardSizer, fingerprint: str,
-        model: TextModel | EmbedModel | None,
-    ) -> None:  # fmt: skip
+    def _run(self, stage: Stage, results: Iterator[ShardResult], sizer: ShardSizer, fingerprint: str) -> None:
         """Commit what the engine yields. Others may be at work when one shard ends early: they are still waited for."""
-        self.server_gone = self.stopped = False
-        for result in self._results(stage, self._while_idle(shards), model):
+        died: list[ShardResult] = []
+        for result in results:
             counts = self._commit(stage, result, fingerprint)
-            self.work.report.samples.setdefault(stage.name, Counter()).update(counts)
             sizer.measured(len(result.batch.results), result.elapsed_s)
-            self.work.progress.advance(counts.total())
-            self.work.project_now_and_then()
+            self._note(stage, counts)
+            answered = [item.sample_id for item in result.batch.results if item.failure is None]
+            self.outages.answered(stage.name, answered)
             if result.server_gone:
+                died.append(result)
                 self.server_gone = True
             elif counts.total() < len(result.shard.samples):
                 self.stopped = True
         if self.stopped:
             self._stopped_early()
-        if self.server_gone:
-            self._server_died(stage)
+        if died:
+            self._server_died(stage, died, fingerprint)
+
+    def _note(self, stage: Stage, counts: Counter[str]) -> None:
+        self.work.report.samples.setdefault(stage.name, Counter()).update(counts)
+        if stage.model and stage.record_type == FRAME and self.frames_left is not None:
+            self.frames_left = max(0, self.frames_left - counts.total())
+        self.work.progress.advance(counts.total())
+        self.work.project_now_and_then()
 
     def _results(
-        self, stage: Stage, shards: Iterator[Shard], model: TextModel | EmbedModel | None
+        self, stage: Stage, engine: Engine, shards: Iterator[Shard], model: TextModel | EmbedModel | None
     ) -> Iterator[ShardResult]:
         if isinstance(model, EmbedModel):
-            return embed_shards(stage, shards, model, self.work.facts, __version__)
-        return self.work.engine.run(stage, shards, model, __version__)
+            return embed_shards(stage, self._while_idle(shards), model, self.work.facts, __version__)
+        return engine.run(stage, self._while_idle(shards), model, __version__)
 
     def _commit(self, stage: Stage, result: ShardResult, fingerprint: str) -> Counter[str]:
         """Keep what came of a shard. A damaged file of its hour is healed first, so that no model is asked again."""
@@ -157,11 +174,21 @@ class SampleStages:
         self.work.require_idle()
         raise Blocked("stopped: the user was active for a moment", remedy="it goes on when run again")
 
-    def _server_died(self, stage: Stage) -> None:
-        self.server_deaths += 1
-        log.warning("the %s server died; it is started again", stage.model)
-        if self.server_deaths > MAX_SERVER_DEATHS:
+    def _server_died(self, stage: Stage, died: list[ShardResult], fingerprint: str) -> None:
+        """Wait before the server is started again. Raises Unavailable when that has not helped for several times."""
+        with_server = [sample for result in died for sample in result.with_server]
+        alone = len(died) == 1 and len(died[0].shard.samples) == 1 == len(with_server)
+        for sample_id in self.outages.died(stage.name, with_server, alone=alone):
+            blamed = Batch(table_schema(stage.table).empty_table(), [SampleResult(sample_id, failure=_BLAMED)])
+            self._note(stage, self._commit(stage, ShardResult(died[0].shard, blamed, 0.0), fingerprint))
+        if self.outages.in_a_row >= MOST_DEATHS:
             raise Unavailable(
-                f"the {stage.model} server died {self.server_deaths} times",
-                remedy=f"read {self.work.root.logs / (stage.model + '.log')}; pipeline doctor says more",
+                f"the {stage.model} server died {MOST_DEATHS} times in a row and is given up;"
+                " what it had not read stays pending",
+                remedy=f"read {self.work.root.logs / f'{stage.model}.log'}; pipeline doctor says more",
             )
+        log.warning("the %s server died; it is started again", stage.model)
+        over = time.monotonic() + wait_s(max(1, self.outages.in_a_row), RESTART_WAIT)
+        while (left_s := over - time.monotonic()) > 0:
+            self.work.require_idle()
+            time.sleep(min(left_s, _PAUSE_S))

