@@ -80,7 +80,7 @@ class Keeper:
         _kill_children()
         self._remove_run_file()
         code = self._code()
-        self.history.ended(self.why or _how(code), asked=told or code == 0)
+        self.history.ended(self.why or _how(code), asked=told or (code == 0 and not self.why))
         return code
 
     def _start(self, command: list[str]) -> int:
@@ -104,8 +104,8 @@ class Keeper:
 
     def _watch(self) -> bool:
         """Wait until the server has ended, or is to end; tells whether somebody asked for that."""
-        started = well_at = time.monotonic()
-        ready, ask_at = False, started
+        started = ask_at = time.monotonic()
+        well_at: float | None = None
         while not self._has_ended(_LOOK_EVERY_S):
             now = time.monotonic()
             if self._told:
@@ -117,12 +117,13 @@ class Keeper:
             if now < ask_at:
                 continue
             ask_at = now + min(_ASK_EVERY_S, self.silence_s / 3)
-            well = self._is_well()
-            ready, well_at = ready or well, now if well else well_at
-            if not ready and now - started > self.start_s:
+            place = self._published()
+            if well_at is None or (place is not None and _is_well(*place)):
+                well_at = None if place is None else now
+            if well_at is None and now - started > self.start_s:
                 self.why = f"it was not ready after {self.start_s:g} s"
                 return False
-            if ready and time.monotonic() - well_at > self.silence_s:
+            if well_at is not None and time.monotonic() - well_at > self.silence_s:
                 self.why = f"it did not say how it is for {self.silence_s:g} s"
                 return False
         return False
@@ -151,24 +152,17 @@ class Keeper:
                 if self._has_ended(0.05):
                     return
 
-    def _is_well(self) -> bool:
-        """Whether the server answers when asked how it is."""
+    def _published(self) -> tuple[str, str] | None:
+        """The server's address and its token, once it is ready."""
         try:
             found = json.loads(self.run_file.read_bytes())
-            if found["pid"] != self.server:
-                return False
-            place = urlsplit(found["url"])
-            head = f"GET /health HTTP/1.1\r\nHost: {place.netloc}\r\nAuthorization: Bearer {found['token']}\r\n"
-            with socket.create_connection((place.hostname, place.port), _ASK_TIMEOUT_S) as asked:
-                asked.sendall(f"{head}Connection: close\r\n\r\n".encode())
-                return asked.recv(12) == b"HTTP/1.1 200"
+            return (str(found["url"]), str(found["token"])) if found["pid"] == self.server else None
         except (OSError, ValueError, KeyError, TypeError):
-            return False
+            return None
 
     def _remove_run_file(self) -> None:
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            if json.loads(self.run_file.read_bytes())["pid"] == self.server:
-                self.run_file.unlink()
+        if self._published() is not None:
+            self.run_file.unlink(missing_ok=True)
 
     def _code(self) -> int:
         code = os.waitstatus_to_exitcode(self.status or 0)
@@ -239,6 +233,18 @@ class History:
         with os.fdopen(descriptor, "w") as stream:
             json.dump(self._known, stream)
         Path(name).rename(self._path)
+
+
+def _is_well(url: str, token: str) -> bool:
+    """Whether a server answers when asked how it is."""
+    try:
+        place = urlsplit(url)
+        head = f"GET /health HTTP/1.1\r\nHost: {place.netloc}\r\nAuthorization: Bearer {token}\r\n"
+        with socket.create_connection((place.hostname, place.port), _ASK_TIMEOUT_S) as asked:
+            asked.sendall(f"{head}Connection: close\r\n\r\n".encode())
+            return asked.recv(12) == b"HTTP/1.1 200"
+    except (OSError, ValueError):
+        return False
 
 
 def _how(code: int) -> str:

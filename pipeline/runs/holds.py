@@ -69,7 +69,8 @@ def let_go(root: DataRoot, kind: str) -> None:
 
 
 @atexit.register
-def _let_all_go() -> None:
+def let_all_go() -> None:
+    """This process is done with all servers; done by itself at an orderly end."""
     with _guard:
         for path in list(_holds):
             _forget(path)

@@ -68,29 +68,32 @@ def find_server(root: DataRoot, kind: str) -> RunFile | None:
 
 
 def ensure_server(root: DataRoot, settings: Settings, kind: str) -> RunFile:
-    """Adopt the running server, or start one and wait until it is ready; one that is killed meanwhile, once more.
+    """Adopt the running server, or start one and wait until it is ready.
 
     Raises Unavailable when it does not come up, with the reason it gave.
     """
     threads = thread_budget(settings)
     command = [*_command(kind, settings, threads), "--run-file", str(root.worker_file(kind))]
     limits = Limits(settings.worker_start_s + _PATIENCE_S, settings.worker_silence_s, threads)
+    return start_server(root, kind, command, settings.worker_start_s, limits)
+
+
+def start_server(
+    root: DataRoot, kind: str, command: Sequence[str], timeout_s: float, limits: Limits | None = None
+) -> RunFile:
+    """Start a server by a command, unless there is one, and wait until it answers; once more if it is killed meanwhile.
+
+    Raises Unavailable.
+    """
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(ServerKilled),
         stop=tenacity.stop_after_attempt(MOST_DEATHS),
         wait=RESTART_WAIT,
         reraise=True,
     )
-    server: RunFile = retrying(_start, root, kind, command, settings.worker_start_s, limits)
+    limits = limits or Limits(timeout_s + _PATIENCE_S, silence_s=30.0, threads=1)
+    server: RunFile = retrying(_start, root, kind, command, timeout_s, limits)
     return server
-
-
-def start_server(root: DataRoot, kind: str, command: Sequence[str], timeout_s: float) -> RunFile:
-    """Start a server by a command, unless another process does so just now, and wait until it answers.
-
-    Raises Unavailable.
-    """
-    return _start(root, kind, command, timeout_s, Limits(timeout_s + _PATIENCE_S, 30.0, 1))
 
 
 def let_server_stay(root: DataRoot, kind: str) -> None:
