@@ -18,7 +18,6 @@ from pydantic import ValidationError
 
 from pipeline.clients.endpoint import read_health
 from pipeline.dataroot import DataRoot
-from pipeline.engines.choose import cpu_budget
 from pipeline.errors import ContractInvalid, NotInstalled, Unavailable
 from pipeline.runs import holds, server_process
 from pipeline.runs.server_process import Limits
@@ -126,6 +125,8 @@ def thread_budget(settings: Settings) -> int:
 
     Heavy work takes half of the machine and not more; `AP_CPU_LIMIT` is in processors.
     """
+    from pipeline.engines.choose import cpu_budget  # late: with it come the tables that commands on servers do without
+
     try:
         allowed = int(float(os.environ.get("AP_CPU_LIMIT", "inf")))
     except (ValueError, OverflowError):
