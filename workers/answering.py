@@ -160,6 +160,7 @@ class Answering:
 
     def _work(self, job: _Job) -> bytes:
         with self._guard:
+            job.item_since = time.monotonic()  # until now it waited
             self._running = job
         try:
             results = []

@@ -53,7 +53,7 @@ def answer(answering: Answering, images: list[bytes]) -> list[Any]:
 
 
 def test_an_item_that_takes_too_long_fails_alone() -> None:
-    answering = Answering(TextService(SlowOn(PNG + b"slow")), item_timeout_s=0.1)
+    answering = Answering(TextService(SlowOn(PNG + b"slow")), item_timeout_s=0.5)
     try:
         first, slow, last = answer(answering, [PNG + b"a", PNG + b"slow", PNG + b"b"])
         assert slow == {"error": "model_failed", "message": "TimeoutError"}
