@@ -9,7 +9,7 @@ from pipeline.query.findings import Desk
 from pipeline.query.plan import Plan
 from pipeline.query.words import contains_term, covers, variants
 from pipeline.stores.text_index import FrameRow
-from pipeline.stores.text_tokens import match_any, whole_token
+from pipeline.stores.text_tokens import whole_token
 
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
 _TIME = re.compile(
@@ -59,9 +59,9 @@ def allowed(plan: Plan, desk: Desk, frame: FrameRow) -> bool:
 
 
 def said(desk: Desk, words: Sequence[str]) -> list[int]:
-    """Texts with any of the words that can be labels, by their numbers, the best first."""
-    tokens = [token for word in words if may_label(word) for token in tokens_for(word)]
-    return desk.index.ranked(match_any(tokens)) if tokens else []
+    """Texts with any of the words that can be labels, or with several where each is common, the best first."""
+    groups = (tokens_for(word) for word in words if may_label(word))
+    return desk.index.ranked_groups([group for group in groups if group])
 
 
 def tokens_for(word: str) -> list[str]:

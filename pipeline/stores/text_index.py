@@ -10,23 +10,24 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from pipeline.errors import NotAvailableYet
-from pipeline.stores.text_tokens import match_any
+from pipeline.stores.text_tokens import match_all, match_any
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 DAY_US = 86_400_000_000
 _SHORT_DAYS = 8
-_RANKED, _RARE = 20_000, 5_000
+_RANKED, _RARE, _MOST_GROUPS = 20_000, 5_000, 6
 REMEDY = "pipeline run --until-done"
 
 SCHEMA = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE texts(id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
-CREATE VIRTUAL TABLE words USING fts5(tokens, content='', detail=none,
+CREATE VIRTUAL TABLE words USING fts5(tokens, content='', detail=none, prefix='3 4 5 6 7',
     tokenize="unicode61 remove_diacritics 2 tokenchars '_'");
 CREATE TABLE files(id INTEGER PRIMARY KEY, path TEXT NOT NULL, sha256 TEXT NOT NULL);
 CREATE TABLE models(id INTEGER PRIMARY KEY, model_id TEXT NOT NULL, model_digest TEXT NOT NULL,
@@ -261,6 +262,7 @@ class TextIndex:
         self._frames: dict[int, FrameRow] = {}
         self._records: dict[int, RecordRow] = {}
         self._ranked: dict[str, list[int]] = {}
+        self._counted: dict[tuple[str, int], int] = {}
         try:
             self.meta = dict(self.connection.execute("SELECT key, value FROM meta").fetchall())
         except sqlite3.Error as error:
@@ -283,8 +285,13 @@ class TextIndex:
         return self.connection.execute(query, parameters)
 
     def search(self, expression: str, limit: int, *, ranked: bool = True) -> list[tuple[int, str]]:
-        """Texts that match an FTS5 expression, best first; equal ones, and without ranking all, in index order."""
-        order = "words.rank, words.rowid" if ranked else "words.rowid"
+        """Texts that match an FTS5 expression, best first, equal ones in index order; without ranking in index order.
+
+        Where over 20,000 match, ranking them takes long and tells little: the newest come first.
+        """
+        order = "words.rowid"
+        if ranked:
+            order = "words.rowid DESC" if self._is_common(expression) else "words.rank, words.rowid"
         query = (
             f"SELECT x.id, x.text FROM (SELECT rowid FROM words WHERE words MATCH ? ORDER BY {order} LIMIT ?) w"  # noqa: S608
             " CROSS JOIN texts x ON x.id = w.rowid"
@@ -292,20 +299,47 @@ class TextIndex:
         return list(self._all(query, (expression, limit)))
 
     def ranked(self, expression: str) -> list[int]:
-        """Texts that match an FTS5 expression, by their numbers, the best 20,000 in order.
+        """Texts that match an FTS5 expression, by their numbers, 20,000 at most, in the order of `search`.
 
         Asked again it is known, since ranking many takes long.
         """
         if expression not in self._ranked:
-            query = "SELECT rowid FROM words WHERE words MATCH ? ORDER BY rank, rowid LIMIT ?"
+            order = "rowid DESC" if self._is_common(expression) else "rank, rowid"
+            query = f"SELECT rowid FROM words WHERE words MATCH ? ORDER BY {order} LIMIT ?"  # noqa: S608
             self._ranked[expression] = [number for (number,) in self._all(query, (expression, _RANKED))]
         return self._ranked[expression]
 
     def ranked_rare(self, tokens: Iterable[str]) -> list[int]:
         """Texts that match any of the tokens, as `ranked`, but for those tokens that many texts hold."""
-        count = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)"
-        rare = [token for token in tokens if 0 < next(self._all(count, (match_any([token]), _RARE)))[0] < _RARE]
+        rare = [token for token in tokens if 0 < self._count(match_any([token]), _RARE) < _RARE]
         return self.ranked(match_any(rare)) if rare else []
+
+    def ranked_groups(self, groups: Sequence[list[str]]) -> list[int]:
+        """Texts that hold a token of any group, as `ranked`.
+
+        Where over 20,000 do: those that hold one of so many groups that they are fewer. A word that so many texts
+        hold does not tell which of them is meant, and ranking them all takes a second.
+        """
+        tokens = [token for group in groups for token in group]
+        counts = [self._count(match_any(group), _RANKED + 1) for group in groups]
+        if sum(counts) <= _RANKED or not self._is_common(match_any(tokens)):
+            return self.ranked(match_any(tokens)) if tokens else []
+        rarest = [groups[at] for at in sorted(range(len(groups)), key=counts.__getitem__)[:_MOST_GROUPS]]
+        expressions = [
+            " OR ".join(f"({match_all(list(chosen))})" for chosen in combinations(rarest, together))
+            for together in range(1, len(rarest) + 1)
+        ]
+        fit = (expression for expression in expressions if not self._is_common(expression))
+        return self.ranked(next(fit, expressions[-1]))
+
+    def _is_common(self, expression: str) -> bool:
+        return self._count(expression, _RANKED + 1) > _RANKED
+
+    def _count(self, expression: str, most: int) -> int:
+        if (expression, most) not in self._counted:
+            query = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)"
+            self._counted[expression, most] = next(self._all(query, (expression, most)))[0]
+        return self._counted[expression, most]
 
     def texts(self, numbers: Iterable[int]) -> list[tuple[int, str]]:
         """Texts by their numbers, in that order."""

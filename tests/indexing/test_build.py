@@ -14,7 +14,7 @@ from pipeline.dataroot import DataRoot
 from pipeline.errors import Blocked, ContractInvalid, NothingToDo
 from pipeline.indexing.build import build_text_index, facts_state
 from pipeline.stores.atomic import TEMPORARY_PREFIX
-from pipeline.stores.text_index import TextIndex
+from pipeline.stores.text_index import SCHEMA_VERSION, TextIndex
 
 TIME = "2026-03-01T10:00:00.000Z"
 
@@ -70,7 +70,11 @@ def test_what_it_was_built_from_is_told_by_content(own_desk: DataRoot, tmp_path:
     assert facts_state(copy) != facts_state(own_desk)  # other times
     assert build_text_index(copy, 7, _go_on) == first
     with TextIndex(copy.text_index) as index:
-        assert index.meta == {"schema_version": "2", "source_digest": first.source_digest, "evidence_rowid": "7"}
+        assert index.meta == {
+            "schema_version": str(SCHEMA_VERSION),
+            "source_digest": first.source_digest,
+            "evidence_rowid": "7",
+        }
 
 
 def test_a_build_that_is_stopped_leaves_the_index_that_was_there(own_desk: DataRoot) -> None:

@@ -29,6 +29,34 @@ def test_a_better_match_comes_first(processed_desk: DataRoot) -> None:
         assert index.search(match_any(["nightly", "passed", "all"]), 10)[0][1].startswith("Nightly build 418 passed")
 
 
+def test_texts_with_any_word_are_ranked_and_those_with_more_words_where_any_word_is_common(
+    processed_desk: DataRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups = [["nightly", "nightly*"], ["build", "build*"], ["mousepad"]]
+    with TextIndex(processed_desk.text_index) as index:
+        any_word = index.ranked_groups(groups)
+        assert any_word == index.ranked(match_any([token for group in groups for token in group]))
+        assert index.ranked_groups([]) == []
+    monkeypatch.setattr("pipeline.stores.text_index._RANKED", len(any_word) - 1)
+    with TextIndex(processed_desk.text_index) as index:
+        both = index.ranked(match_all(groups[:2]))
+        assert 0 < len(both) < len(any_word)
+        assert set(index.ranked_groups(groups)) == set(both)
+        assert index.ranked_groups(groups[:2]) != []
+
+
+def test_the_newest_come_first_where_too_many_match_to_rank_them(
+    processed_desk: DataRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with TextIndex(processed_desk.text_index) as index:
+        ranked = [number for number, _ in index.search('"nightly"', 1_000)]
+        assert len(ranked) > 2
+    monkeypatch.setattr("pipeline.stores.text_index._RANKED", 2)
+    with TextIndex(processed_desk.text_index) as index:
+        assert [number for number, _ in index.search('"nightly"', 1_000)] == sorted(ranked, reverse=True)
+        assert index.ranked('"nightly"') == sorted(ranked, reverse=True)[:2]
+
+
 def test_tracks_of_a_text_by_their_ends(processed_desk: DataRoot) -> None:
     with TextIndex(processed_desk.text_index) as index:
         ((number, _),) = [item for item in index.search('"ops_117"', 20) if item[1] == "OPS-117"]
