@@ -95,9 +95,9 @@ STAGES: tuple[Stage, ...] = (
 
 
 def stage(name: str) -> Stage:
-    """Find a stage by its name. Raises UsageError."""
+    """Find a stage by its name, or by the kind of model that it asks (`ocr`). Raises UsageError."""
     for item in STAGES:
-        if item.name == name:
+        if name in (item.name, item.model):
             return item
     raise UsageError(f"no stage {name!r}", remedy=f"the stages are: {', '.join(item.name for item in STAGES)}")
 

@@ -98,6 +98,8 @@ class DataRoot:
         self.scratch = self.derived / "tmp"
         self.ingest_lock = self.derived / "ingest.lock"
         self.run_lock = self.derived / "run.lock"
+        self.audit = self.path / "audit"
+        self.promotions = self.audit / "models.ndjson"
         self.logs = self.path / "logs"
 
     def __str__(self) -> str:

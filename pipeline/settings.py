@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from pipeline.errors import UsageError
 
 ENVIRONMENT_PREFIX = "PIPELINE_"
+
+
+class OcrModel(BaseModel):
+    """An OCR model that a run can be told to ask: which engine reads, and what is set for it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    engine: Literal["rapidocr"] = "rapidocr"
+    parameters: dict[str, StrictBool | StrictInt | StrictFloat | StrictStr] = {}
 
 
 class Settings(BaseSettings):
@@ -58,6 +78,10 @@ class Settings(BaseSettings):
     worker_silence_s: float = Field(
         default=30.0, gt=0, description="seconds a model server may leave a health check unanswered until it is killed"
     )
+    ocr_models: dict[str, OcrModel] = Field(
+        default={},
+        description="OCR models by name, for `run --engine-model`: engine and parameters (docs/operating.md)",
+    )
     worker_start_s: float = Field(default=120.0, gt=0, description="seconds a model server may take until it is ready")
     worker_idle_exit_s: float = Field(
         default=600.0, gt=0, description="seconds without a request after which a server exits"
@@ -94,6 +118,12 @@ class Settings(BaseSettings):
     sql_timeout_s: float = Field(default=30.0, gt=0, description="seconds a `pipeline sql` query may take")
     sql_max_rows: int = Field(default=10_000, ge=1, description="rows that `pipeline sql` returns at most")
     sql_memory_mb: int = Field(default=1024, ge=64, description="MiB of memory that `pipeline sql` may use")
+
+    @field_validator("ocr_models", mode="before")
+    @classmethod
+    def _from_flag(cls, value: object) -> object:
+        """A flag gives JSON as text."""
+        return json.loads(value) if isinstance(value, str) else value
 
     @classmethod
     def settings_customise_sources(

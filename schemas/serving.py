@@ -130,6 +130,7 @@ class RunFile(Contract):
     url: str
     token: str
     model: ModelIdentity
+    asked: str = Field(default="", description="which engine and model it was started with; empty for the default")
 
 
 @dataclass(frozen=True, slots=True)

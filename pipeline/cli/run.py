@@ -48,6 +48,14 @@ def run(
         bool,
         typer.Option("--reprocess", help="Redo what another model, prompt or version had done, and what was given up."),
     ] = False,
+    engine_model: Annotated[
+        str,
+        typer.Option(
+            "--engine-model",
+            metavar="NAME",
+            help="With --stage ocr: have this OCR model read beside the one in use; its records are kept beside.",
+        ),
+    ] = "",
     max_frames: Annotated[
         int | None, typer.Option("--max-frames", metavar="N", min=1, help="Send at most N frames to models.")
     ] = None,
@@ -67,6 +75,7 @@ def run(
     """
     from pipeline.engines.choose import choose_engine, cpu_budget
     from pipeline.gate import Gate, GateTerms
+    from pipeline.runs.engine_models import asked_model
     from pipeline.runs.loop import log
     from pipeline.runs.loop import run as run_loop
     from pipeline.runs.models import served_embedder, served_models
@@ -77,6 +86,7 @@ def run(
         raise UsageError("--once and --until-done exclude each other")
     session = open_session(context, data_root, as_json, overrides)
     settings, root = session.settings, session.root
+    asked = asked_model(root, settings, engine_model, stages or ())
     terms = GateTerms(
         max_age_s=settings.signal_max_age_s, min_idle_s=settings.min_idle_s, assume_idle_when_missing=assume_idle
     )
@@ -85,10 +95,10 @@ def run(
         log.info("idleness is assumed where there is no activity signal, as asked for")
     choice = choose_engine(engine.value, ray_address, root, settings, terms, cpu_budget())
     log.info("engine: %s (%s)", choice.engine.name, choice.why)
-    options = RunOptions(until_done, tuple(stages or ()), reprocess, max_frames)
+    options = RunOptions(until_done, tuple(stages or ()), reprocess, max_frames, asked.name, asked.beside)
     report = run_loop(
-        root, settings, options, choice.engine, gate, served_models(root, settings, gate), choose_progress(),
-        served_embedder(root, settings, gate),
+        root, settings, options, choice.engine, gate, served_models(root, settings, gate, asked.name),
+        choose_progress(), served_embedder(root, settings, gate),
     )  # fmt: skip
     if report.parked:
         sys.stderr.write(f"warning: {report.parked} samples could not be processed; see: pipeline status\n")

@@ -37,6 +37,7 @@ def up(
     Without a name all that are installed. Exits with 5 when one that is named is not. They stay until they have been
     idle for long, or `pipeline workers down`.
     """
+    from pipeline.runs.engine_models import OCR_STAGE, described, model_in_use
     from pipeline.runs.servers import ensure_server, let_server_stay, missing_package, not_installed, server_status
 
     session = open_session(context, data_root, as_json, overrides)
@@ -44,7 +45,8 @@ def up(
     for kind in _chosen(kinds):
         package = missing_package(kind)
         if package is None:
-            ensure_server(root, session.settings, kind)
+            model = described(session.settings, model_in_use(root, OCR_STAGE)) if kind == "ocr" else ""
+            ensure_server(root, session.settings, kind, model)
             let_server_stay(root, kind)
         elif kinds:
             raise not_installed(kind, package)

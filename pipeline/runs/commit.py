@@ -13,18 +13,20 @@ from pipeline.settings import Settings
 from pipeline.stages.batch import SampleResult
 from pipeline.stores.catalog import DONE, FAILED, PARKED, Catalog, Outcome, Sample
 from pipeline.stores.facts import FactsStore
+from pipeline.stores.other_models import BesideOutcomes, keep_replaced
 from schemas.arrow import KEYS, table_schema
 
 OUTCOMES_PRODUCER = "catalog"
 
 
 def commit_shard(
-    stage: Stage, result: ShardResult, fingerprint: str, catalog: Catalog, facts: FactsStore, settings: Settings,
-    now_us: int,
+    stage: Stage, result: ShardResult, fingerprint: str, catalog: Catalog | BesideOutcomes, facts: FactsStore,
+    settings: Settings, now_us: int,
 ) -> Counter[str]:  # fmt: skip
     """Keep what came of a shard; counts its samples by status. A crash in between leaves work that is done again.
 
-    What a model has done stays done `[row-4]`: when it fails on being asked again, the outcome before still counts.
+    What a model has done stays done `[row-4]`: when it fails on being asked again, the outcome before still counts,
+    and where another model takes the place of one, that one's outcome is kept beside.
     """
     shard = result.shard
     if result.batch.rows.num_rows:
@@ -32,8 +34,11 @@ def commit_shard(
     outcomes = _outcomes(stage, result, fingerprint, catalog, settings, now_us)
     failed = [outcome.sample.sample_id for outcome in outcomes if outcome.status != DONE]
     still_done = catalog.done_among(stage.name, failed) if stage.model else set()
+    told = [item for item in outcomes if item.sample.sample_id not in still_done]
     with catalog.transaction():
-        catalog.record_outcomes(stage.name, [item for item in outcomes if item.sample.sample_id not in still_done])
+        if stage.model and isinstance(catalog, Catalog):
+            keep_replaced(catalog, stage.name, told)
+        catalog.record_outcomes(stage.name, told)
     return Counter(outcome.status for outcome in outcomes)
 
 
@@ -59,8 +64,9 @@ def project_outcomes(catalog: Catalog, facts: FactsStore) -> None:
 
 
 def _outcomes(
-    stage: Stage, result: ShardResult, fingerprint: str, catalog: Catalog, settings: Settings, now_us: int
-) -> Sequence[Outcome]:
+    stage: Stage, result: ShardResult, fingerprint: str, catalog: Catalog | BesideOutcomes, settings: Settings,
+    now_us: int,
+) -> Sequence[Outcome]:  # fmt: skip
     samples = {sample.sample_id: sample for sample in result.shard.samples}
     failed = [item.sample_id for item in result.batch.results if item.failure]
     before = catalog.attempts(stage.name, failed, fingerprint)

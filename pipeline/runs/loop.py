@@ -123,7 +123,7 @@ class _Loop:
         work = self.work
         stages = [stage for stage in work.stages if stage.model and stage.record_type == FRAME]
         return any(
-            work.catalog.count_samples(stage.record_type) if work.options.reprocess
+            work.catalog.count_samples(stage.record_type) if work.options.reprocess or work.options.beside
             else work.catalog.pending(stage.name, stage.record_type, None, work.now_us())
             for stage in stages
         )  # fmt: skip
@@ -162,7 +162,7 @@ class _Loop:
 
     def _wait_for_retry(self) -> bool:
         """Sleep until a failed sample may be tried again; False when there is none."""
-        due_us = self.work.catalog.next_retry_us([stage.name for stage in self.work.stages])
+        due_us = self.samples.next_retry_us()
         if due_us is None or self.samples.frames_left == 0:
             return False
         while (left_s := (due_us - self.work.now_us()) / 1e6) > 0:
@@ -178,4 +178,6 @@ def _describe(options: RunOptions, engine: Engine) -> dict[str, object]:
         "stages": list(options.stages),
         "reprocess": options.reprocess,
         "max_frames": options.max_frames,
+        "engine_model": options.engine_model,
+        "beside": options.beside,
     }

@@ -11,6 +11,7 @@ from pipeline.engines.shards import TextModel
 from pipeline.engines.spans import EmbedModel
 from pipeline.errors import NotInstalled
 from pipeline.gate import Gate
+from pipeline.runs.engine_models import DEFAULT_MODEL, described
 from pipeline.runs.servers import ensure_server, missing_package, not_installed
 from pipeline.runs.work import EmbedSource, ModelSource
 from pipeline.settings import Settings
@@ -18,11 +19,11 @@ from pipeline.stores.embeddings import EmbeddingMemo
 from schemas.serving import Embedding, ModelIdentity, SampleFailure, TextEmbedder
 
 
-def served_models(root: DataRoot, settings: Settings, gate: Gate) -> ModelSource:
-    """Make the source of models that run in our own servers on loopback `[model-1]`."""
+def served_models(root: DataRoot, settings: Settings, gate: Gate, name: str = DEFAULT_MODEL) -> ModelSource:
+    """Make the source of models that run in our own servers on loopback `[model-1]`; `name` says which OCR model."""
 
     def ready(kind: str) -> TextModel:
-        server = ensure_server(root, settings, kind)
+        server = ensure_server(root, settings, kind, described(settings, name))
         return text_model(root, settings, server, lambda: gate.ask().open, settings.request_concurrency)
 
     return ready

@@ -10,12 +10,18 @@ from pipeline.stores.catalog import PARKED
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a run is asked to do."""
+    """What a run is asked to do.
+
+    `engine_model` is the name of the model that its stages ask; `beside` says that it is not the one in use, so that
+    its outcomes are kept beside and nothing is built from them.
+    """
 
     until_done: bool = False
     stages: tuple[str, ...] = ()
     reprocess: bool = False
     max_frames: int | None = None
+    engine_model: str = ""
+    beside: bool = False
 
 
 @dataclass

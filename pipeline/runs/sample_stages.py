@@ -20,7 +20,8 @@ from pipeline.runs.servers import MOST_DEATHS, RESTART_WAIT
 from pipeline.runs.sizing import ShardSizer, cut_shards
 from pipeline.runs.work import Work
 from pipeline.stages.batch import Batch, SampleResult
-from pipeline.stores.catalog import Sample
+from pipeline.stores.catalog import Catalog, Sample
+from pipeline.stores.other_models import BesideOutcomes, note_engine_model
 from schemas.arrow import table_schema
 from schemas.evidence import FRAME
 from schemas.serving import SampleFailure
@@ -29,6 +30,9 @@ _BLAMED = SampleFailure("server_gone", "the model server died each time it had t
 _PAUSE_S = 0.25
 
 EMBED = "embed"
+
+Outcomes = Catalog | BesideOutcomes
+"""Where what became of samples is written: the catalog's own table, or beside it."""
 
 log = logging.getLogger("pipeline")
 
@@ -41,6 +45,7 @@ class SampleStages:
     frames_left: int | None
     reprocessed: set[str] = field(default_factory=set)
     left_out: set[str] = field(default_factory=set)
+    beside: dict[str, BesideOutcomes] = field(default_factory=dict)
     outages: Outages = field(default_factory=Outages)
     server_gone: bool = False
     stopped: bool = False
@@ -61,23 +66,58 @@ class SampleStages:
     def _take_once(self, stage: Stage) -> bool:
         if self._limit(stage) == 0:
             return False
+        if self.work.options.beside and stage.model:
+            return self._take_beside(stage)
         fingerprint, model = None if stage.model else stage.fingerprint(), None
         redo = bool(stage.model) and self.work.options.reprocess and stage.name not in self.reprocessed
         pending = self._pending(stage, fingerprint)
         if stage.model and (pending or redo):
             if stage.model == EMBED and not self._can_embed(stage, len(pending)):
                 return False
-            self.work.require_idle()
-            model = self._model(stage)
-            self.work.manifest.content["models"][stage.model] = model.identity.model_dump()
-            fingerprint = stage.fingerprint(model.identity)
+            model, fingerprint = self._ready(stage)
             if redo:
                 pending = self._pending(stage, fingerprint, parked_too=True)
                 self.reprocessed.add(stage.name)
+        if fingerprint is None:
+            return False
+        return self._work_on(stage, pending, fingerprint, model, self.work.catalog)
+
+    def _take_beside(self, stage: Stage) -> bool:
+        """Have a model that is not the one in use take what it has not taken yet."""
+        if not self.work.catalog.count_samples(stage.record_type):
+            return False
+        model, fingerprint = self._ready(stage)
+        beside = self.beside[stage.name] = BesideOutcomes(self.work.catalog, fingerprint)
+        redo = self.work.options.reprocess and stage.name not in self.reprocessed
+        self.reprocessed.add(stage.name)
+        pending = beside.pending(stage.name, stage.record_type, self.work.now_us(), parked_too=redo)
+        return self._work_on(stage, pending, fingerprint, model, beside)
+
+    def next_retry_us(self) -> int | None:
+        """When the next failed sample of this run's stages may be tried again, in microseconds since 1970."""
+        if not self.work.options.beside:
+            return self.work.catalog.next_retry_us([stage.name for stage in self.work.stages])
+        due = (outcomes.next_retry_us(stage) for stage, outcomes in sorted(self.beside.items()))
+        return min((moment for moment in due if moment is not None), default=None)
+
+    def _ready(self, stage: Stage) -> tuple[TextModel | EmbedModel, str]:
+        """Get a stage's model ready; gives the stage's fingerprint with it. Raises Blocked, Unavailable."""
+        self.work.require_idle()
+        model = self._model(stage)
+        self.work.manifest.content["models"][stage.model] = model.identity.model_dump()
+        fingerprint = stage.fingerprint(model.identity)
+        if stage.model != EMBED:
+            note_engine_model(self.work.catalog, stage.name, fingerprint, self.work.options.engine_model)
+        return model, fingerprint
+
+    def _work_on(
+        self, stage: Stage, pending: list[Sample], fingerprint: str, model: TextModel | EmbedModel | None,
+        outcomes: Outcomes,
+    ) -> bool:  # fmt: skip
         limit = self._limit(stage)
         if limit is not None:
             pending = pending[:limit]
-        if not pending or fingerprint is None:
+        if not pending:
             return False
         self.work.begin()
         self.work.fingerprints[stage.name] = fingerprint
@@ -89,7 +129,7 @@ class SampleStages:
             if samples and not self.server_gone:
                 engine = LocalEngine(self.work.root) if alone else self.work.engine
                 shards = cut_shards(samples, (lambda: 1) if alone else sizer.size)
-                self._run(stage, self._results(stage, engine, shards, model), sizer, fingerprint)
+                self._run(stage, self._results(stage, engine, shards, model), sizer, fingerprint, outcomes)
         return True
 
     def _pending(self, stage: Stage, fingerprint: str | None, *, parked_too: bool = False) -> list[Sample]:
@@ -118,11 +158,13 @@ class SampleStages:
         assert callable(self.work.embedder)  # that is what was asked before
         return self.work.embedder(stage.name)
 
-    def _run(self, stage: Stage, results: Iterator[ShardResult], sizer: ShardSizer, fingerprint: str) -> None:
+    def _run(
+        self, stage: Stage, results: Iterator[ShardResult], sizer: ShardSizer, fingerprint: str, outcomes: Outcomes
+    ) -> None:
         """Commit what the engine yields. Others may be at work when one shard ends early: they are still waited for."""
         died: list[ShardResult] = []
         for result in results:
-            counts = self._commit(stage, result, fingerprint)
+            counts = self._commit(stage, result, fingerprint, outcomes)
             sizer.measured(len(result.batch.results), result.elapsed_s)
             self._note(stage, counts)
             answered = [item.sample_id for item in result.batch.results if item.failure is None]
@@ -135,7 +177,7 @@ class SampleStages:
         if self.stopped:
             self._stopped_early()
         if died:
-            self._server_died(stage, died, fingerprint)
+            self._server_died(stage, died, fingerprint, outcomes)
 
     def _note(self, stage: Stage, counts: Counter[str]) -> None:
         self.work.report.samples.setdefault(stage.name, Counter()).update(counts)
@@ -151,13 +193,13 @@ class SampleStages:
             return embed_shards(stage, self._while_idle(shards), model, self.work.facts, __version__)
         return engine.run(stage, self._while_idle(shards), model, __version__)
 
-    def _commit(self, stage: Stage, result: ShardResult, fingerprint: str) -> Counter[str]:
+    def _commit(self, stage: Stage, result: ShardResult, fingerprint: str, outcomes: Outcomes) -> Counter[str]:
         """Keep what came of a shard. A damaged file of its hour is healed first, so that no model is asked again."""
         work = self.work
         while True:
             try:
                 return commit_shard(
-                    stage, result, fingerprint, work.catalog, work.facts, work.settings, work.now_us()
+                    stage, result, fingerprint, outcomes, work.facts, work.settings, work.now_us()
                 )  # fmt: skip
             except DamagedFactFile as error:
                 work.heal(error)
@@ -174,13 +216,15 @@ class SampleStages:
         self.work.require_idle()
         raise Blocked("stopped: the user was active for a moment", remedy="it goes on when run again")
 
-    def _server_died(self, stage: Stage, died: list[ShardResult], fingerprint: str) -> None:
+    def _server_died(
+        self, stage: Stage, died: list[ShardResult], fingerprint: str, outcomes: Outcomes
+    ) -> None:
         """Wait before the server is started again. Raises Unavailable when that has not helped for several times."""
         with_server = [sample for result in died for sample in result.with_server]
         alone = len(died) == 1 and len(died[0].shard.samples) == 1 == len(with_server)
         for sample_id in self.outages.died(stage.name, with_server, alone=alone):
             blamed = Batch(table_schema(stage.table).empty_table(), [SampleResult(sample_id, failure=_BLAMED)])
-            self._note(stage, self._commit(stage, ShardResult(died[0].shard, blamed, 0.0), fingerprint))
+            self._note(stage, self._commit(stage, ShardResult(died[0].shard, blamed, 0.0), fingerprint, outcomes))
         if self.outages.in_a_row >= MOST_DEATHS:
             raise Unavailable(
                 f"the {stage.model} server died {MOST_DEATHS} times in a row and is given up;"

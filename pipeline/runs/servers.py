@@ -66,13 +66,19 @@ def find_server(root: DataRoot, kind: str) -> RunFile | None:
     return found[0] if found else None
 
 
-def ensure_server(root: DataRoot, settings: Settings, kind: str) -> RunFile:
+def ensure_server(root: DataRoot, settings: Settings, kind: str, model: str = "") -> RunFile:
     """Adopt the running server, or start one and wait until it is ready.
 
-    Raises Unavailable when it does not come up, with the reason it gave.
+    `model` is what it is to be started with, as `--model` takes it; a server that was started with another one is
+    stopped first: there is one of each kind. Raises Unavailable when it does not come up, with the reason it gave.
     """
+    adopted = find_server(root, kind)
+    if adopted is not None and adopted.asked != model:
+        _log.info("the %s server that runs has another model; it is stopped", kind)
+        stop_server(root, kind)
     threads = thread_budget(settings)
     command = [*_command(kind, settings, threads), "--run-file", str(root.worker_file(kind))]
+    command += ["--model", model] if model else []
     limits = Limits(settings.worker_start_s + _PATIENCE_S, settings.worker_silence_s, threads)
     return start_server(root, kind, command, settings.worker_start_s, limits)
 

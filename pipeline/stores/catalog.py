@@ -36,6 +36,17 @@ _MIGRATIONS = (
         run_id TEXT NOT NULL, day TEXT NOT NULL, hour TEXT NOT NULL, PRIMARY KEY(run_id, day, hour)) WITHOUT ROWID;
     CREATE TABLE marks(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE other_outcomes(
+        stage TEXT NOT NULL, sample_id TEXT NOT NULL, run_id TEXT NOT NULL, day TEXT NOT NULL, hour TEXT NOT NULL,
+        ts_us INTEGER NOT NULL, status TEXT NOT NULL, error_code TEXT, message TEXT, attempts INTEGER NOT NULL,
+        retry_at_us INTEGER NOT NULL, fingerprint TEXT NOT NULL, output_id TEXT, output_hash TEXT,
+        PRIMARY KEY(stage, fingerprint, sample_id)) WITHOUT ROWID;
+    CREATE INDEX other_outcomes_by_sample ON other_outcomes(stage, sample_id);
+    CREATE TABLE engine_models(
+        stage TEXT NOT NULL, fingerprint TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY(stage, fingerprint))
+        WITHOUT ROWID;
+    """,
 )
 """Numbered, append-only: the n-th entry brings the schema to `user_version` n."""
 
@@ -126,6 +137,9 @@ class Catalog:
                     f"INSERT OR IGNORE INTO unprojected SELECT run_id, day, hour {where}", (stage, sample_id)
                 )
                 self.connection.execute(f"DELETE {where}", (stage, sample_id))
+                self.connection.execute(
+                    "DELETE FROM other_outcomes WHERE stage = ? AND sample_id = ?", (stage, sample_id)
+                )
         self.add_samples(samples)
 
     def count_samples(self, record_type: str) -> int:
@@ -205,12 +219,8 @@ class Catalog:
         """Write what became of samples, note which hours `stage_outcomes` must show anew and which days changed."""
         changed = self._changed_days(stage, outcomes)
         self.connection.executemany(
-            "INSERT OR REPLACE INTO outcomes VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-            [(
-                stage, o.sample.sample_id, o.sample.run_id, o.sample.day, o.sample.hour, o.sample.ts_us, o.status,
-                o.error_code, o.message, o.attempts, o.retry_at_us, o.fingerprint, o.output_id, o.output_hash,
-            ) for o in outcomes],
-        )  # fmt: skip
+            "INSERT OR REPLACE INTO outcomes VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", outcome_rows(stage, outcomes)
+        )
         self.connection.executemany(
             "INSERT OR IGNORE INTO unprojected VALUES (?,?,?)",
             {(o.sample.run_id, o.sample.day, o.sample.hour) for o in outcomes},
@@ -299,6 +309,14 @@ class Catalog:
             raise sqlite3.DatabaseError("a newer version of this program made it")
         for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
             self.connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
+
+
+def outcome_rows(stage: str, outcomes: Iterable[Outcome]) -> list[tuple[object, ...]]:
+    """Outcomes as rows of the catalog's tables of them."""
+    return [(
+        stage, o.sample.sample_id, o.sample.run_id, o.sample.day, o.sample.hour, o.sample.ts_us, o.status,
+        o.error_code, o.message, o.attempts, o.retry_at_us, o.fingerprint, o.output_id, o.output_hash,
+    ) for o in outcomes]  # fmt: skip
 
 
 def count_outcomes(catalog: Catalog) -> Mapping[tuple[str, str], int]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from pipeline.dataroot import FactFile
 from pipeline.stores.catalog import Catalog
+from pipeline.stores.other_models import has_other_models
 
 OUTCOMES_TABLE, OUTCOMES_PRODUCER = "stage_outcomes", "catalog"
 """The projection of the catalog itself: its table, and as whose file it is written."""
@@ -16,8 +17,12 @@ OUTCOMES_TABLE, OUTCOMES_PRODUCER = "stage_outcomes", "catalog"
 
 def expected_hours(catalog: Catalog, stage: str, table: str) -> Iterator[FactFile]:
     """The files that a sample stage must have written, by what it has done."""
-    query = "SELECT DISTINCT run_id, day, hour FROM outcomes WHERE stage = ? AND output_id IS NOT NULL ORDER BY 1, 2, 3"
-    for run_id, day, hour in catalog.connection.execute(query, (stage,)).fetchall():
+    tables = ("outcomes", *(("other_outcomes",) if has_other_models(catalog) else ()))
+    query = " UNION ".join(
+        f"SELECT run_id, day, hour FROM {table} WHERE stage = ?1 AND output_id IS NOT NULL"  # noqa: S608
+        for table in tables
+    )
+    for run_id, day, hour in catalog.connection.execute(f"{query} ORDER BY 1, 2, 3", (stage,)).fetchall():
         yield FactFile(table, run_id, day, hour, stage)
 
 
@@ -38,10 +43,14 @@ def expected_rows(catalog: Catalog, stage: str) -> list[tuple[str, str, int]]:
 
 
 def forget_hour(catalog: Catalog, stage: str, run_id: str, day: str, hour: str) -> int:
-    """Make what a sample stage has done in an hour pending again; returns how many samples that are."""
+    """Make what a sample stage has done in an hour pending again; returns how many samples that are.
+
+    What models beside the one in use had done is not counted: they are asked again when a run names them.
+    """
     where = "WHERE stage = ? AND run_id = ? AND day = ? AND hour = ? AND output_id IS NOT NULL"
     with catalog.transaction():
         gone = catalog.connection.execute(f"DELETE FROM outcomes {where}", (stage, run_id, day, hour)).rowcount  # noqa: S608
+        catalog.connection.execute(f"DELETE FROM other_outcomes {where}", (stage, run_id, day, hour))  # noqa: S608
         _unproject(catalog, run_id, day, hour)
     return gone
 
