@@ -7,13 +7,17 @@ import os
 import sys
 import time
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib import import_module, metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from pipeline.errors import Unavailable
+from pydantic import ValidationError
+
+from pipeline.errors import Unavailable, UsageError
+from pipeline.settings import OcrModel
 from schemas.canonical import canonical_sha256, nfc, sha256_hex
 from schemas.serving import MAX_LINE_LENGTH, MAX_LINES_IN_FRAME, ModelIdentity, ReadFailed, ReadText, TextLine
 from workers.reading_order import Box, reading_order
@@ -50,9 +54,13 @@ _VERSIONS_THAT_MATTER = ("rapidocr", "onnxruntime", "pillow", "pyclipper", "shap
 
 
 class OcrEngine:
-    """PP-OCR; `read` is a function of the image's bytes. Raises Unavailable when a package or weight is missing."""
+    """PP-OCR; `read` is a function of the image's bytes. `changes` are to PARAMETERS.
 
-    def __init__(self, threads: int) -> None:
+    Raises Unavailable when a package or weight is missing, UsageError for a parameter that there is not.
+    """
+
+    def __init__(self, threads: int, changes: Mapping[str, bool | int | float | str] = MappingProxyType({})) -> None:
+        self._settled = PARAMETERS | _checked(changes)
         try:
             rapidocr, runtime = import_module("rapidocr"), import_module("onnxruntime")
             self._decode = import_module("workers.images").decode_image
@@ -71,7 +79,7 @@ class OcrEngine:
         """PP-OCRv6 small, with a digest over weights, parameters and the libraries that change what is read."""
         described = {
             "weights": {part: sha256_hex(path.read_bytes()) for part, path in self._weights.items()},
-            "parameters": {name: str(value) for name, value in PARAMETERS.items()} | {"max_pixels": MAX_READ_PIXELS},
+            "parameters": {name: str(value) for name, value in self._settled.items()} | {"max_pixels": MAX_READ_PIXELS},
             "lines": self._lines.LINE_PARAMETERS,
             "versions": {name: metadata.version(name) for name in _VERSIONS_THAT_MATTER} | {"opencv": _opencv()},
         }
@@ -103,7 +111,7 @@ class OcrEngine:
         self._session_runs.rearm()
 
     def _parameters(self, threads: int) -> dict[str, Any]:
-        return PARAMETERS | {
+        return self._settled | {
             "Global.log_level": "error",
             "Det.model_path": str(self._weights["Det"]),
             "Rec.model_path": str(self._weights["Rec"]),
@@ -153,6 +161,15 @@ class _Session:
         return getattr(self._session, name)
 
 
+def _checked(changes: Mapping[str, bool | int | float | str]) -> dict[str, bool | int | float | str]:
+    """Raises UsageError for a parameter that there is not, or one of another type."""
+    for name, value in changes.items():
+        if name not in PARAMETERS or (type(value) is not type(PARAMETERS[name])):
+            known = ", ".join(f"{item} ({type(default).__name__})" for item, default in PARAMETERS.items())
+            raise UsageError(f"no parameter {name!r} of that type", remedy=f"the parameters are: {known}")
+    return dict(changes)
+
+
 def longest_side_read(width: int, height: int) -> int:
     """The length to which an image's longer side is shrunk before it is read; its own length for all but huge ones."""
     longest = max(width, height)
@@ -200,8 +217,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Serve OCR until told to end; returns the exit code."""
     parser = options("ocr")
     parser.add_argument("--threads", type=int, default=2, help="threads of the model's runtime")
+    parser.add_argument("--model", default="", metavar="JSON", help="engine and parameters; empty for the default")
     given = parser.parse_args(argv)
-    return serve("ocr", given, lambda: TextService(OcrEngine(given.threads)))
+    return serve("ocr", given, lambda: TextService(OcrEngine(given.threads, _parameters(given.model))))
+
+
+def _parameters(model: str) -> dict[str, bool | int | float | str]:
+    try:
+        return OcrModel.model_validate_json(model).parameters if model else {}
+    except ValidationError as error:
+        raise UsageError("--model is no description of an OCR model", remedy="see: pipeline settings") from error
 
 
 if __name__ == "__main__":

@@ -124,7 +124,7 @@ async def _serve(kind: str, given: argparse.Namespace, lock: int, service: Servi
     watch = asyncio.create_task(connections.watch())
     try:
         server = await asyncio.get_running_loop().create_server(connections, sock=listener)
-        _write_run_file(given.run_file, kind, f"http://{host}", token, answering)
+        _write_run_file(given, kind, f"http://{host}", token, answering)
         _log.info("ready, process %d", os.getpid())
         reason = await _wait_for_end(end, given, lock, answering)
         _log.info("ending: %s", reason)
@@ -144,8 +144,8 @@ def _listen() -> socket.socket:
     return listener
 
 
-def _write_run_file(path: Path, kind: str, url: str, token: str, answering: Answering) -> None:
-    pid = os.getpid()
+def _write_run_file(given: argparse.Namespace, kind: str, url: str, token: str, answering: Answering) -> None:
+    path, pid = given.run_file, os.getpid()
     content = RunFile(
         kind=kind,
         pid=pid,
@@ -153,6 +153,7 @@ def _write_run_file(path: Path, kind: str, url: str, token: str, answering: Answ
         url=url,
         token=token,
         model=answering.engine.identity,
+        asked=getattr(given, "model", ""),  # of the kinds of server that can be started with several
     )
     descriptor, name = tempfile.mkstemp(prefix=f".tmp-{path.name}-", dir=path.parent)
     with os.fdopen(descriptor, "w") as stream:

@@ -75,9 +75,9 @@ def run(
     """
     from pipeline.engines.choose import choose_engine, cpu_budget
     from pipeline.gate import Gate, GateTerms
-    from pipeline.runs.engine_models import asked_model
     from pipeline.runs.loop import log
     from pipeline.runs.loop import run as run_loop
+    from pipeline.runs.model_choice import asked_model
     from pipeline.runs.models import served_embedder, served_models
     from pipeline.runs.progress import choose_progress
     from pipeline.runs.report import RunOptions

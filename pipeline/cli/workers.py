@@ -37,7 +37,7 @@ def up(
     Without a name all that are installed. Exits with 5 when one that is named is not. They stay until they have been
     idle for long, or `pipeline workers down`.
     """
-    from pipeline.runs.engine_models import OCR_STAGE, described, model_in_use
+    from pipeline.runs.model_choice import OCR_STAGE, described, model_in_use
     from pipeline.runs.servers import ensure_server, let_server_stay, missing_package, not_installed, server_status
 
     session = open_session(context, data_root, as_json, overrides)

@@ -14,7 +14,8 @@ import orjson
 from pipeline.dag import STAGES, Stage, stage
 from pipeline.dataroot import DataRoot, FactFile
 from pipeline.errors import NotAvailableYet, UsageError
-from pipeline.runs.engine_models import KnownModel, find_model, known_models, model_in_use
+from pipeline.runs.engine_models import KnownModel, find_model, known_models
+from pipeline.runs.model_choice import model_in_use
 from pipeline.stages.compare_lines import KINDS, Place, compare_lines
 from pipeline.stores.catalog import Catalog
 from pipeline.stores.facts import read_file

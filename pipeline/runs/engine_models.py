@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-import orjson
-from pydantic import ValidationError
-
-from pipeline.dag import Stage, select
+from pipeline.dag import Stage
 from pipeline.dataroot import DataRoot, FactFile
-from pipeline.errors import NotAvailableYet, NothingToDo, Unavailable, UsageError
-from pipeline.settings import Settings
-from pipeline.stores.atomic import make_directories
+from pipeline.errors import NotAvailableYet, NothingToDo, UsageError
+from pipeline.runs.model_choice import DEFAULT_MODEL, model_in_use, note_promotion
 from pipeline.stores.catalog import Catalog
 from pipeline.stores.facts import read_file
-from pipeline.stores.journal import Journal
 from pipeline.stores.other_models import (
     ModelOutcomes,
     Output,
@@ -27,25 +20,9 @@ from pipeline.stores.other_models import (
     outputs_of_model,
     promote_outcomes,
 )
-from schemas.handoff import JournalEvent
 from schemas.serving import ModelIdentity
 
-DEFAULT_MODEL = "default"
-"""The name of the model that a run asks where nothing else was promoted."""
-
-OCR_STAGE = "find_text_lines"
-
-PROMOTED = "system.models.promoted"
-_RUN = "system.models"
 _IDENTITY = ("provider_id", "model_id", "model_digest")
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Which model a run asks, by its name, and whether that is another than the one in use."""
-
-    name: str
-    beside: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,47 +48,6 @@ class KnownModel:
         """How people call it: its name and the beginning of its digest."""
         digest = self.identity.model_digest if self.identity else self.fingerprint
         return f"{self.name or DEFAULT_MODEL} ({digest[:12]})"
-
-
-def model_in_use(root: DataRoot, stage: str) -> str:
-    """The name of the model that runs ask for a stage: the one promoted last, else the default one.
-
-    What a crash left half-written at the end of the list does not count. Raises OSError.
-    """
-    promoted = [event.payload.get("engine_model") for event in _promotions(root) if event.payload.get("stage") == stage]
-    return str(promoted[-1]) if promoted else DEFAULT_MODEL
-
-
-def asked_model(root: DataRoot, settings: Settings, wanted: str, stages: Iterable[str]) -> Asked:
-    """Settle which OCR model a run asks: the one wanted, beside, or else the one in use. Raises UsageError."""
-    in_use = model_in_use(root, OCR_STAGE)
-    if not wanted:
-        return Asked(in_use, beside=False)
-    if {item.name for item in select(stages)} != {OCR_STAGE}:
-        raise UsageError("--engine-model goes with --stage ocr alone", remedy=f"--stage ocr --engine-model {wanted}")
-    if wanted != DEFAULT_MODEL and wanted not in settings.ocr_models:
-        raise UsageError(_not_described(settings, wanted), remedy=_describe(wanted))
-    return Asked(wanted, beside=wanted != in_use)
-
-
-def described(settings: Settings, name: str) -> str:
-    """What a server is started with to be a model: its description as canonical JSON, empty for the default.
-
-    Raises Unavailable when a model is in use that the settings do not describe any more.
-    """
-    if name in settings.ocr_models:
-        return orjson.dumps(settings.ocr_models[name].model_dump(), option=orjson.OPT_SORT_KEYS).decode()
-    if name == DEFAULT_MODEL:
-        return ""
-    raise Unavailable(_not_described(settings, name), remedy=f"{_describe(name)}, or: pipeline models promote MODEL")
-
-
-def _not_described(settings: Settings, name: str) -> str:
-    return f"no OCR model {name!r} is described; there are: {', '.join(sorted({DEFAULT_MODEL, *settings.ocr_models}))}"
-
-
-def _describe(name: str) -> str:
-    return f"describe it in DATA_ROOT/pipeline.toml as [ocr_models.{name}] (docs/operating.md)"
 
 
 def known_models(root: DataRoot, catalog: Catalog, stage: Stage) -> list[KnownModel]:
@@ -161,27 +97,8 @@ def promote(root: DataRoot, catalog: Catalog, stage: Stage, model: KnownModel, n
     if chosen and model.in_use == model.done:
         raise NothingToDo(f"nothing to do: {model.label} is in use already")
     if not chosen:
-        _note(root, stage.name, name, model.identity, now)
+        note_promotion(root, stage.name, name, model.identity, now)
     return promote_outcomes(catalog, stage.name, model.fingerprint)
-
-
-def _note(root: DataRoot, stage: str, name: str, identity: ModelIdentity, now: datetime) -> None:
-    from ulid import ULID
-
-    make_directories(root.audit)
-    payload = {"stage": stage, "engine_model": name, **identity.model_dump()}
-    journal = Journal(root.promotions, root.quarantine)
-    journal.append(f"{_RUN}/{PROMOTED}/{ULID.from_datetime(now)}", PROMOTED, _RUN, now, payload)
-
-
-def _promotions(root: DataRoot) -> Iterator[JournalEvent]:
-    if not os.path.lexists(root.promotions):
-        return
-    for line in root.promotions.read_bytes().splitlines():
-        try:
-            yield JournalEvent.model_validate_json(line)
-        except ValidationError:
-            continue
 
 
 def _known(root: DataRoot, catalog: Catalog, stage: Stage, counts: list[ModelOutcomes], name: str) -> KnownModel:

@@ -11,7 +11,7 @@ from pipeline.engines.shards import TextModel
 from pipeline.engines.spans import EmbedModel
 from pipeline.errors import NotInstalled
 from pipeline.gate import Gate
-from pipeline.runs.engine_models import DEFAULT_MODEL, described
+from pipeline.runs.model_choice import DEFAULT_MODEL, described
 from pipeline.runs.servers import ensure_server, missing_package, not_installed
 from pipeline.runs.work import EmbedSource, ModelSource
 from pipeline.settings import Settings

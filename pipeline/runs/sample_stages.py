@@ -216,9 +216,7 @@ class SampleStages:
         self.work.require_idle()
         raise Blocked("stopped: the user was active for a moment", remedy="it goes on when run again")
 
-    def _server_died(
-        self, stage: Stage, died: list[ShardResult], fingerprint: str, outcomes: Outcomes
-    ) -> None:
+    def _server_died(self, stage: Stage, died: list[ShardResult], fingerprint: str, outcomes: Outcomes) -> None:
         """Wait before the server is started again. Raises Unavailable when that has not helped for several times."""
         with_server = [sample for result in died for sample in result.with_server]
         alone = len(died) == 1 and len(died[0].shard.samples) == 1 == len(with_server)

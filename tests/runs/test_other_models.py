@@ -25,8 +25,10 @@ from pipeline.dag import stage
 from pipeline.dataroot import DataRoot
 from pipeline.errors import NotAvailableYet, NothingToDo, UsageError
 from pipeline.gate import Gate
+from pipeline.reports.deep.findings import Findings
+from pipeline.reports.deep.logs import find_logs
 from pipeline.reports.models import diff_models, list_models
-from pipeline.runs.engine_models import DEFAULT_MODEL, model_in_use
+from pipeline.runs.model_choice import DEFAULT_MODEL, model_in_use
 from pipeline.runs.progress import LogProgress
 from pipeline.runs.promotion import Promotion, promote_model
 from pipeline.settings import Settings
@@ -186,6 +188,7 @@ def test_the_choice_is_noted_in_a_journal_that_outlives_what_can_be_rebuilt(memo
     event = orjson.loads(line)
     assert event["event_type"] == "system.models.promoted"
     assert (event["payload"]["stage"], event["payload"]["engine_model"]) == (OCR.name, "other")
+    assert find_logs(memory.root, Findings()).journal == []
     with memory.root.promotions.open("ab") as journal:
         journal.write(b'{"schema_version":1,"half')
     assert model_in_use(memory.root, OCR.name) == "other"

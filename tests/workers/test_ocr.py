@@ -4,7 +4,7 @@ import sys
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from pipeline.errors import Unavailable
+from pipeline.errors import Unavailable, UsageError
 from schemas.serving import ReadFailed, ReadText
 from workers.ocr import OcrEngine, longest_side_read
 from workers.ocr_lines import LINE_PARAMETERS
@@ -94,3 +94,16 @@ def test_a_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatc
 )
 def test_only_huge_images_are_shrunk(width: int, height: int, longest: int) -> None:
     assert longest_side_read(width, height) == longest
+
+
+def test_other_parameters_are_another_model() -> None:
+    changed = OcrEngine(1, {"Det.limit_side_len": 640, "Det.limit_type": "max"})
+    assert changed.identity.model_digest != OcrEngine(1).identity.model_digest
+    assert OcrEngine(1, {"Det.limit_side_len": 736}).identity == OcrEngine(1).identity
+
+
+@pytest.mark.parametrize("changes", [{"Det.limit_side": 640}, {"Det.limit_side_len": "640"}, {"Global.use_cls": 1}])
+def test_a_parameter_that_there_is_not_is_refused(changes: dict[str, int | str]) -> None:
+    with pytest.raises(UsageError, match="no parameter") as error:
+        OcrEngine(1, changes)
+    assert "Det.limit_side_len (int)" in error.value.remedy
