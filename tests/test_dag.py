@@ -34,9 +34,13 @@ def test_selected_stages_keep_the_order_of_the_dag() -> None:
 
 
 def test_an_unknown_stage_is_a_usage_error_that_lists_them() -> None:
-    with pytest.raises(UsageError, match="no stage 'ocr'") as error:
-        select(["ocr"])
+    with pytest.raises(UsageError, match="no stage 'read'") as error:
+        select(["read"])
     assert "find_text_lines" in error.value.remedy
+
+
+def test_a_stage_can_be_named_by_the_kind_of_model_that_it_asks() -> None:
+    assert select(["ocr", "embed"]) == select(["find_text_lines", "embed_spans"])
 
 
 @pytest.mark.parametrize("changes", [{"version": 2}, {"parameters": {"a": 1}}, {"name": "other"}, {"table": "windows"}])
