@@ -345,7 +345,7 @@ def test_only_the_stages_that_were_named_run(memory: Memory) -> None:
 
 def test_an_unknown_stage_is_refused_before_anything_is_touched(memory: Memory) -> None:
     with pytest.raises(UsageError):
-        process(memory.root, stages=("ocr",))
+        process(memory.root, stages=("read",))
     assert not memory.root.derived.exists()
 
 
