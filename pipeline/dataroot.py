@@ -93,6 +93,7 @@ class DataRoot:
         self.manifests = self.derived / "manifests"
         self.quarantine = self.derived / "quarantine"
         self.cache = self.derived / "cache"
+        self.ocr_memo = self.cache / "ocr.db"
         self.embedding_memo = self.cache / "embeddings.db"
         self.workers = self.derived / "workers"
         self.scratch = self.derived / "tmp"

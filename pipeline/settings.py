@@ -82,6 +82,15 @@ class Settings(BaseSettings):
         default={},
         description="OCR models by name, for `run --engine-model`: engine and parameters (docs/operating.md)",
     )
+    ocr_runtime: Literal["auto", "openvino", "onnxruntime"] = Field(
+        default="auto", description="what runs the OCR model; auto takes OpenVINO where it is installed"
+    )
+    ocr_memo_mb: int = Field(
+        default=512, ge=0, description="MiB on disk for what OCR read in pixels that may come again; 0 keeps nothing"
+    )
+    ocr_memo_file: Path | None = Field(
+        default=None, description="where that lies, to share it between DataRoots; unset is derived/cache/ocr.db"
+    )
     worker_start_s: float = Field(default=120.0, gt=0, description="seconds a model server may take until it is ready")
     worker_idle_exit_s: float = Field(
         default=600.0, gt=0, description="seconds without a request after which a server exits"

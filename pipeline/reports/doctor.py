@@ -55,7 +55,7 @@ def examine(root: DataRoot, settings: Settings) -> list[Finding]:
     """Look at everything, changing nothing. Raises DataRootMissing."""
     root.require()
     return [*_platform(), *_data_root(root), *_stores(root), *_facts(root), *_signal(root, settings), *_installation(),
-            *_models(), *_optional(), *_servers(root)]  # fmt: skip
+            *_models(settings), *_optional(), *_servers(root)]  # fmt: skip
 
 
 def to_json(findings: list[Finding]) -> dict[str, Any]:
@@ -191,9 +191,10 @@ def _installation() -> Iterator[Finding]:
         yield Finding("packages", OK, "all required packages are installed in the right versions")
 
 
-def _models() -> Iterator[Finding]:
+def _models(settings: Settings) -> Iterator[Finding]:
     remedy = "pip install --require-hashes -r requirements.lock"
-    missing = [name for name in ("rapidocr", "onnxruntime", "PIL") if importlib.util.find_spec(name) is None]
+    runtime = "openvino" if settings.ocr_runtime == "openvino" else "onnxruntime"
+    missing = [name for name in ("rapidocr", runtime, "PIL") if importlib.util.find_spec(name) is None]
     if missing:
         yield Finding("ocr model", FAILURE, f"PP-OCR cannot run without: {', '.join(missing)}", remedy)
         return
@@ -203,7 +204,12 @@ def _models() -> Iterator[Finding]:
     if absent:
         yield Finding("ocr model", FAILURE, f"the rapidocr package lacks {', '.join(absent)}", remedy)
     else:
-        yield Finding("ocr model", OK, "PP-OCR is installed with its weights")
+        yield Finding("ocr model", OK, f"PP-OCR is installed with its weights, and runs on {_runtime(settings)}")
+
+
+def _runtime(settings: Settings) -> str:
+    found = "OpenVINO" if importlib.util.find_spec("openvino") is not None else "ONNX Runtime"
+    return {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}.get(settings.ocr_runtime, found)
 
 
 def _optional() -> Iterator[Finding]:

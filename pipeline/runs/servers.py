@@ -77,7 +77,8 @@ def ensure_server(root: DataRoot, settings: Settings, kind: str, model: str = ""
         _log.info("the %s server that runs has another model; it is stopped", kind)
         stop_server(root, kind)
     threads = thread_budget(settings)
-    command = [*_command(kind, settings, threads), "--run-file", str(root.worker_file(kind))]
+    command = [*_command(kind, settings, threads), *_memo(kind, root, settings)]
+    command += ["--run-file", str(root.worker_file(kind))]
     command += ["--model", model] if model else []
     limits = Limits(settings.worker_start_s + _PATIENCE_S, settings.worker_silence_s, threads)
     return start_server(root, kind, command, settings.worker_start_s, limits)
@@ -266,3 +267,11 @@ def _command(kind: str, settings: Settings, threads: int) -> list[str]:
     if kind == "embed":
         return [*command, str(settings.embed_idle_exit_s)]
     return [*command, str(settings.worker_idle_exit_s), "--threads", str(threads)]
+
+
+def _memo(kind: str, root: DataRoot, settings: Settings) -> list[str]:
+    """Where the OCR server keeps what it read, and on what it runs."""
+    if kind != "ocr":
+        return []
+    path = (settings.ocr_memo_file or root.ocr_memo).absolute()
+    return ["--runtime", settings.ocr_runtime, "--memo", str(path), "--memo-mb", str(settings.ocr_memo_mb)]

@@ -18,7 +18,7 @@ NULL_SERVER = [sys.executable, str(Path(__file__).parents[2] / "scripts" / "null
 COARSE = """
 [ocr_models.coarse]
 engine = "rapidocr"
-parameters = { "Det.limit_type" = "max", "Det.limit_side_len" = 640 }
+parameters = { "Det.score_mode" = "slow", "Det.unclip_ratio" = 2.5 }
 """
 
 
@@ -48,7 +48,7 @@ def test_another_model_reads_beside_is_compared_and_promoted(root: DataRoot, run
     assert server is not None
     assert stood_in is not None
     assert (server.pid != stood_in.pid, server.model.model_id) == (True, "PP-OCRv6-small")
-    assert json.loads(server.asked)["parameters"] == {"Det.limit_type": "max", "Det.limit_side_len": 640}
+    assert json.loads(server.asked)["parameters"] == {"Det.score_mode": "slow", "Det.unclip_ratio": 2.5}
     listed = asked("models", "list")
     assert [(row["name"], row["done"], row["in_use"]) for row in listed["models"]] == [
         ("default", 2, 2), ("coarse", 2, 0),

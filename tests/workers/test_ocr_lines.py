@@ -1,26 +1,24 @@
 """Lines cut from the frames of a recorded desktop; `lines/` holds them as they were found there."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
-from rapidocr.ch_ppocr_rec import TextRecInput
 
 from workers.images import Pixels, decode_image
 from workers.lookalikes import LOOKALIKES, Letter, lookalikes
-from workers.ocr import OcrEngine
 from workers.ocr_lines import mend_line
+from workers.pp_ocr import PpOcr
 
 LINES = Path(__file__).parent / "lines"
 
 
 @pytest.fixture(scope="module")
-def reader() -> Any:
-    return OcrEngine(threads=1)._ocr.text_rec
+def model() -> PpOcr:
+    return PpOcr(threads=1)
 
 
 def picture_of(name: str) -> Pixels:
@@ -29,19 +27,15 @@ def picture_of(name: str) -> Pixels:
     return pixels
 
 
-def read(recognizer: Any, *pictures: Pixels) -> list[str]:
-    return list(recognizer(TextRecInput(img=list(pictures))).txts)
-
-
 @pytest.mark.parametrize(
     ("name", "recognized", "right"),
     [
         (
             "traceback",
-            "json.decoder.JSoNDecodeError: Expecting value: line 1 column 22 (char 21)",
+            "json.decoder.JsoNDecodeError: Expecting value: line 1 column 22 (char 21)",
             "json.decoder.JSONDecodeError: Expecting value: line 1 column 22 (char 21)",
         ),
-        ("select", "sqlite> SELECT dock, CoUNT(*) FROM orders", "sqlite> SELECT dock, COUNT(*) FROM orders"),
+        ("select", "sqlite> SELECT dock, COUNT(*) FROM orders", "sqlite> SELECT dock, COUNT(*) FROM orders"),
         ("prompt", "dev@wsl:~$ python3 parse.py", "dev@ws1:~$ python3 parse.py"),
         (
             "commit",
@@ -53,24 +47,11 @@ def read(recognizer: Any, *pictures: Pixels) -> list[str]:
         ("sender", "facilities desk", "facilities desk"),
     ],
 )
-def test_what_the_recognizer_lost_is_set_right(reader: Any, name: str, recognized: str, right: str) -> None:
-    assert read(reader._recognizer, picture_of(name)) == [recognized]
-    assert read(reader, picture_of(name)) == [right]
-
-
-def test_a_line_reads_the_same_beside_others(reader: Any) -> None:
-    names = ["traceback", "sender", "prompt", "line_number"]
-    together = read(reader, *(picture_of(name) for name in names))
-    assert together == [text for name in names for text in read(reader, picture_of(name))]
-
-
-def test_scores_and_pictures_stay_with_their_lines(reader: Any) -> None:
-    pictures = [picture_of("traceback"), picture_of("sender")]
-    found = reader(TextRecInput(img=pictures))
-    alone = [reader._recognizer(TextRecInput(img=[picture])).scores[0] for picture in pictures]
-    assert list(found.scores) == alone
-    assert [image.shape for image in found.imgs] == [picture.shape for picture in pictures]
-    assert len(found.word_results) == 2
+def test_what_the_recognizer_lost_is_set_right(model: PpOcr, name: str, recognized: str, right: str) -> None:
+    picture = picture_of(name)
+    read = model.recognize(picture)
+    assert read.text == recognized
+    assert mend_line(picture, list(read.letters), list(read.places)) == right
 
 
 def fold(text: str) -> str:
