@@ -77,7 +77,8 @@ def cut_picture(pixels: Pixels, ruling: int = RULING) -> Cut:
     """Cut a picture (blue, green, red); vertical edges of `ruling` rows or more part what stands on either side."""
     whole: Words = cv2.cvtColor(pixels, cv2.COLOR_BGR2BGRA).view(np.uint32)[:, :, 0]
     edges, rulings = _edges(whole, ruling)
-    lines, others = [], []
+    lines: list[Box] = []
+    others: list[Box] = []
     for box in _side_by_side(_with_small_marks(_pieces(edges, rulings)), rulings):
         if box[3] - box[1] < LINE_HEIGHT_AT_LEAST or _is_bar(box):
             continue
@@ -92,9 +93,9 @@ def _edges(whole: Words, ruling: int) -> tuple[Mask, Mask]:
     np.not_equal(whole[:, 1:], whole[:, :-1], out=changes[:, 1:].view(np.bool_))
     rulings = np.zeros_like(changes)
     if len(changes) >= ruling:
-        rulings = np.asarray(cv2.morphologyEx(changes, cv2.MORPH_OPEN, np.ones((ruling, 1), np.uint8)))
+        rulings = _mask(cv2.morphologyEx(changes, cv2.MORPH_OPEN, np.ones((ruling, 1), np.uint8)))
         # In a picture or in noise nearly all pixels differ from their neighbours: that is no ruling.
-        rulings &= ~np.asarray(cv2.morphologyEx(rulings, cv2.MORPH_OPEN, np.ones((1, RULING_WIDTH), np.uint8)))
+        rulings &= ~_mask(cv2.morphologyEx(rulings, cv2.MORPH_OPEN, np.ones((1, RULING_WIDTH), np.uint8)))
         changes &= ~rulings
     edges = changes.copy()
     edges[:, :-1] |= changes[:, 1:]
@@ -105,7 +106,7 @@ def _pieces(edges: Mask, rulings: Mask) -> list[Box]:
     """The boxes around the edges that hang together, gaps closed, ordered from left to right."""
     # The closing must not see the picture's border as an edge, nor end at it.
     framed = cv2.copyMakeBorder(edges, 0, 0, GAP, GAP, cv2.BORDER_CONSTANT, value=0)
-    closed = np.asarray(cv2.morphologyEx(framed, cv2.MORPH_CLOSE, np.ones((1, GAP + 1), np.uint8)))[:, GAP:-GAP]
+    closed = _mask(cv2.morphologyEx(framed, cv2.MORPH_CLOSE, np.ones((1, GAP + 1), np.uint8)))[:, GAP:-GAP]
     parted = np.ascontiguousarray(closed & ~rulings)
     contours, _ = cv2.findContours(parted, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     boxes = []
@@ -215,6 +216,10 @@ def _joined(boxes: list[Box], shape: tuple[int, ...]) -> list[Box]:
             break
         grown = joined
     return sorted(grown)
+
+
+def _mask(values: Any) -> Mask:
+    return np.asarray(values, dtype=np.uint8)
 
 
 def _within(line: Box, block: Box) -> bool:

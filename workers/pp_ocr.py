@@ -107,7 +107,7 @@ class PpOcr:
         shrunk = _shrunk(picture)
         rows, columns = shrunk.shape[:2]
         below, right = _side(rows) - rows, _side(columns) - columns
-        filled = cv2.copyMakeBorder(shrunk, 0, below, 0, right, cv2.BORDER_REPLICATE)
+        filled = np.asarray(cv2.copyMakeBorder(shrunk, 0, below, 0, right, cv2.BORDER_REPLICATE), dtype=np.uint8)
         heat = self.detector.run(_tensor(filled, filled.shape[1]))
         quads, _ = self._boxes(heat[:, :, :rows, :columns], (height, width))
         return [box for quad in quads if (box := _upright(quad, width, height)) is not None]
@@ -116,7 +116,7 @@ class PpOcr:
         """Read a line; it is scaled to one height and filled up to one of few widths."""
         height, width = line.shape[:2]
         columns = min(max(1, math.ceil(LINE_HEIGHT * width / height)), WIDTHS[-1])
-        scaled = cv2.resize(line, (columns, LINE_HEIGHT))
+        scaled = np.asarray(cv2.resize(line, (columns, LINE_HEIGHT)), dtype=np.uint8)
         chances = self.recognizer.run(_tensor(scaled, next(known for known in WIDTHS if known >= columns)))[0]
         best = chances.argmax(axis=1)
         steps = [step for step, mark in enumerate(best) if mark and (step == 0 or mark != best[step - 1])]

@@ -161,7 +161,7 @@ class FrameReader:
     def _recognize(self, picture: Pixels) -> RecognizedLine:
         with self._spending("look_up"):
             key = self._key_of("words", picture)
-            known = self._known(key, _recognized_from)
+            known: RecognizedLine | None = self._known(key, _recognized_from)
         if known is None:
             with self._spending("recognize"):
                 known = self.model.recognize(picture)
@@ -170,7 +170,7 @@ class FrameReader:
         return known
 
     def _key_of(self, kind: str, picture: Pixels, *more: bytes) -> bytes:
-        return self._memo.key(kind, picture.shape[0].to_bytes(4, "little"), picture.data, *more)
+        return self._memo.key(kind, picture.shape[0].to_bytes(4, "little"), picture.tobytes(), *more)
 
     def _known(self, key: bytes, parse: Callable[[Any], Any]) -> Any:
         """What is kept under a key; None when nothing is, or nothing of the right form."""

@@ -102,7 +102,7 @@ def test_no_line_lies_in_a_block_and_all_boxes_lie_in_the_picture() -> None:
     generator = np.random.default_rng(11)
     for size in ((1, 300), (300, 1), (90, 333)):
         small = generator.integers(0, 2, (size[0] // 7 + 1, size[1] // 7 + 1, 3), dtype=np.uint8) * 255
-        pixels = np.asarray(cv2.resize(small, size[::-1], interpolation=cv2.INTER_NEAREST))
+        pixels = np.asarray(cv2.resize(small, size[::-1], interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
         cut = cut_picture(pixels)
         for left, top, right, bottom in cut.lines + cut.blocks:
             assert 0 <= left < right <= size[1]
