@@ -21,8 +21,16 @@ import pytest
 from pipeline.clients import ServerGone, TextClient
 from pipeline.dataroot import DataRoot
 from pipeline.errors import Unavailable
-from pipeline.runs.servers import ensure_server, find_server, server_status, start_server, stop_server
-from pipeline.settings import load_settings
+from pipeline.reports.doctor import examine
+from pipeline.runs.servers import (
+    ensure_server,
+    find_server,
+    server_status,
+    start_server,
+    stop_server,
+    thread_budget,
+)
+from pipeline.settings import Settings, load_settings
 from schemas.serving import FrameRef, RunFile
 
 NULL_SERVER = [sys.executable, str(Path(__file__).parents[2] / "scripts" / "null_ocr_server.py")]
@@ -260,3 +268,51 @@ def test_the_environment_of_a_server_has_no_proxies(root: DataRoot, monkeypatch:
     environment = psutil.Process(start(root).pid).environ()
     assert "HTTPS_PROXY" not in environment
     assert environment["DO_NOT_TRACK"] == "1"
+    assert environment["OMP_NUM_THREADS"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("limit", "setting", "threads"),
+    [("", 0, 4), ("2", 0, 2), ("2.5", 0, 2), ("0.5", 0, 1), ("64", 0, 4), ("2", 3, 3), ("many", 0, 4), ("inf", 0, 4)],
+)
+def test_models_take_half_of_the_processors_or_what_is_allowed_or_set(
+    monkeypatch: pytest.MonkeyPatch, limit: str, setting: int, threads: int
+) -> None:
+    monkeypatch.setattr("pipeline.engines.choose.cpu_budget", lambda: 8)
+    monkeypatch.setenv("AP_CPU_LIMIT", limit)
+    assert thread_budget(Settings(ocr_threads=setting)) == threads
+
+
+DEAF = """
+import sys, time
+from null_ocr_server import NullEngine
+from workers import answering, server
+from workers.text_service import TextService
+answering._COME_BACK_S = 0.2
+
+class Deaf(NullEngine):
+    def read(self, image):
+        time.sleep(1000)
+
+parser = server.options("ocr")
+sys.exit(server.serve("ocr", parser.parse_args(), lambda: TextService(Deaf())))
+"""
+
+
+def test_a_server_that_answers_but_whose_model_hangs_ends_and_it_is_known_why(
+    root: DataRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(NULL_SERVER[1]).parent))
+    command = [sys.executable, "-c", DEAF, "--item-timeout-s", "0.2", "--run-file", str(root.worker_file("ocr"))]
+    server = start_server(root, "ocr", command, timeout_s=30)
+    frame = FrameRef("f", "r", CAPTURED, 800, 600, "", "")
+    client = TextClient(server, load=lambda _: PNG, may_send=lambda: True, concurrency=1, timeout_s=60)
+    with pytest.raises(ServerGone) as caught:
+        list(client([frame]))
+    assert caught.value.in_flight == (0,)
+    assert until(lambda: server_status(root)[0]["state"] == "stopped")
+    findings = [item for item in examine(root, load_settings(root.settings_file)) if item.check == "ocr server"]
+    assert [item.level for item in findings] == ["warning"]
+    assert "died 1 times, last at " in findings[0].message
+    assert findings[0].message.endswith("it ended with code 70")
+    assert findings[0].remedy == f"read {root.logs / 'ocr.log'}"
