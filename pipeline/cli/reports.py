@@ -143,7 +143,7 @@ def _show_surroundings(report: dict[str, Any], console: Console) -> None:
     console.print(f"gate: {'open' if gate['open'] else 'closed'}, {gate['reason']}")
     for worker in report["workers"]:
         since = f" since {worker['since']}" if worker["since"] else ""
-        died = f", died {worker['restarts']} times, last: {worker['died_of']}" if worker["restarts"] else ""
+        died = f", deaths: {worker['restarts']}, last: {worker['died_of']}" if worker["restarts"] else ""
         console.print(f"worker {worker['kind']}: {worker['state']}{since}{died}")
     if last["run_id"]:
         console.print(

@@ -231,7 +231,8 @@ def _servers(root: DataRoot) -> Iterator[Finding]:
         if server["state"] == "not answering":
             yield Finding(check, WARNING, f"{state}: process {server['pid']}", "pipeline workers down")
         elif server["restarts"]:
-            died = f"died {server['restarts']} times, last at {server['died_utc']}: {server['died_of']}"
+            times = "once" if server["restarts"] == 1 else f"{server['restarts']} times"
+            died = f"died {times}, last at {server['died_utc']}: {server['died_of']}"
             yield Finding(check, WARNING, f"{state}; {died}", f"read {log}")
         else:
             yield Finding(check, OK, state)

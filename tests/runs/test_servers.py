@@ -313,6 +313,6 @@ def test_a_server_that_answers_but_whose_model_hangs_ends_and_it_is_known_why(
     assert until(lambda: server_status(root)[0]["state"] == "stopped")
     findings = [item for item in examine(root, load_settings(root.settings_file)) if item.check == "ocr server"]
     assert [item.level for item in findings] == ["warning"]
-    assert "died 1 times, last at " in findings[0].message
+    assert "died once, last at " in findings[0].message
     assert findings[0].message.endswith("it ended with code 70")
     assert findings[0].remedy == f"read {root.logs / 'ocr.log'}"
