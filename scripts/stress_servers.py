@@ -66,7 +66,8 @@ _PLANS = {
     "keeper SIGKILL": 5,
     "keeper SIGTERM": 3,
     "keeper SIGSTOP, server SIGKILL": 2,
-    "server SIGSTOP, run SIGKILL": 2,
+    "keeper SIGSTOP, run SIGKILL": 2,
+    "server SIGSTOP, run SIGKILL": 3,
 }
 """What is done, and how often compared with the others."""
 

@@ -35,6 +35,7 @@ _MARK = "AUTOCAPTURE_SERVER"
 """Every process of a server has its run file under this name in its environment."""
 
 _TOLD = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+"""SIGHUP comes from the kernel too: when the one who started us has died while we, or the server, were stopped."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -82,7 +82,9 @@ def spawn(
             stderr=log,
             env=_environment(limits.threads),
             pass_fds=[lock],
-            start_new_session=True,
+            # Not a session of its own: when its starter dies and a process of the group is stopped, the kernel sends
+            # SIGHUP and SIGCONT to the group, so that a keeper that is stopped is not left behind.
+            process_group=0,
             umask=0o077,
         )
     except BlockingIOError:

@@ -148,6 +148,17 @@ def test_a_server_dies_with_its_keeper(root: DataRoot, use: Callable[..., User])
     assert server_status(root)[0]["died_of"] == "it was killed, and its keeper too"
 
 
+def test_a_keeper_that_is_stopped_does_not_outlive_the_one_who_started_it(
+    root: DataRoot, use: Callable[..., User]
+) -> None:
+    user = use()
+    keeper = keeper_of(root)
+    os.kill(keeper, signal.SIGSTOP)
+    os.kill(user.server, signal.SIGKILL)
+    user.kill()
+    assert all_gone(root, user.server, keeper)
+
+
 def test_a_keeper_that_is_stopped_is_ended_with_its_server(root: DataRoot, use: Callable[..., User]) -> None:
     user = use()
     keeper = keeper_of(root)
