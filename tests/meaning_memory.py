@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import os
 import threading
 import time
 from array import array
@@ -19,6 +20,7 @@ from typing import Any
 from screen_memory import InProcessModel, Memory, open_gate, read_text
 
 from pipeline.clients.embed import EmbedClient
+from pipeline.clients.run_file import started_at
 from pipeline.dataroot import DataRoot
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.spans import EmbedModel
@@ -117,7 +119,9 @@ def embedding_server(root: DataRoot, name: str = "concepts", delay_s: float = 0.
     thread.start()
     make_directories(root.workers)
     place = f"http://127.0.0.1:{server.server_port}"
-    found = RunFile(kind="embed", pid=1, created_at=0, url=place, token="t", model=identity(name))
+    began = started_at(os.getpid())
+    assert began is not None
+    found = RunFile(kind="embed", pid=os.getpid(), created_at=began, url=place, token="t", model=identity(name))
     root.worker_file("embed").write_text(found.model_dump_json())
     try:
         yield asked

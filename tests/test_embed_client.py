@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import sys
 import threading
 from array import array
@@ -18,6 +19,7 @@ import pytest
 
 from pipeline.clients import ServerGone
 from pipeline.clients.embed import EmbedClient, NotEmbedded, embed_question, embed_wordings
+from pipeline.clients.run_file import started_at
 from pipeline.dataroot import DataRoot
 from pipeline.errors import ContractInvalid
 from pipeline.runs.servers import find_server, start_server, stop_server
@@ -67,8 +69,9 @@ def answering(status: int, reply: Any) -> Iterator[RunFile]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield RunFile(kind="embed", pid=1, created_at=0, url=f"http://127.0.0.1:{server.server_port}", token="t",
-                      model=MODEL)  # fmt: skip
+        url, began = f"http://127.0.0.1:{server.server_port}", started_at(os.getpid())
+        assert began is not None
+        yield RunFile(kind="embed", pid=os.getpid(), created_at=began, url=url, token="t", model=MODEL)
     finally:
         server.shutdown()
         server.server_close()
@@ -223,3 +226,16 @@ def test_why_nothing_was_embedded_is_said(root: DataRoot, tmp_path: Path) -> Non
                 embed_wordings(place, ["q"], 5)
     with pytest.raises(NotEmbedded, match="no embedding server runs"):
         embed_wordings(place, ["q"], 5)  # its run file was left behind
+
+
+def test_what_has_the_address_of_a_server_that_is_gone_is_not_sent_the_question(tmp_path: Path) -> None:
+    place = DataRoot(tmp_path / "data").create()
+    place.workers.mkdir()
+    vector = {"vector": encoded(UNIT), "tokens": 1, "cut": False}
+    with answering(200, {"results": [vector]}) as server:
+        place.worker_file("embed").write_text(server.model_dump_json())
+        assert embed_question(place, "q", 5) == UNIT
+        for changes in ({"created_at": server.created_at - 1}, {"pid": 1 << 22}, {"pid": -1}):
+            place.worker_file("embed").write_text(server.model_copy(update=changes).model_dump_json())
+            with pytest.raises(NotEmbedded, match="no embedding server runs"):
+                embed_wordings(place, ["q"], 5)

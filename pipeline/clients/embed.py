@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from pipeline.clients.endpoint import exchange, require_loopback
 from pipeline.clients.grouping import Grouping
+from pipeline.clients.run_file import read_run_file
 from pipeline.clients.text import ServerGone
 from pipeline.dataroot import DataRoot
 from pipeline.errors import ContractInvalid
@@ -101,14 +102,16 @@ def embed_wordings(
     no server and writes nothing `[answer-2]`. Raises NotEmbedded.
     """
     deadline = time.monotonic() + timeout_s
+    server = read_run_file(root.worker_file("embed"))
+    if server is None:
+        raise NotEmbedded("no embedding server runs")
     try:
-        server = RunFile.model_validate_json(root.worker_file("embed").read_bytes())
         if model_digest is not None and server.model.model_digest != model_digest:
             raise NotEmbedded("the embedding server has another model than the landscape")
         status, body = _post(server.url, server.token, list(texts), timeout_s)
     except TimeoutError as error:
         raise _late(timeout_s) from error
-    except (OSError, ValidationError, ContractInvalid) as error:
+    except (OSError, ContractInvalid) as error:
         raise NotEmbedded("no embedding server runs") from error
     except http.client.HTTPException as error:
         raise NotEmbedded("the embedding server gave no answer that can be used") from error

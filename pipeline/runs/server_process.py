@@ -145,15 +145,6 @@ def end(root: DataRoot, kind: str, grace_s: float) -> int | None:
     return processes[0].pid
 
 
-def started_at(pid: int) -> float | None:
-    """When a process was started, in seconds since the machine was: no clock that is set changes it."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return int(fields[19]) / os.sysconf("SC_CLK_TCK")
-
-
 def last_words(log_file: Path, start: int) -> str:
     """The last line that was written to a log after so many bytes."""
     with log_file.open("rb") as stream:

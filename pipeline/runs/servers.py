@@ -14,9 +14,9 @@ from typing import Any
 
 import psutil
 import tenacity
-from pydantic import ValidationError
 
 from pipeline.clients.endpoint import read_health
+from pipeline.clients.run_file import read_run_file
 from pipeline.dataroot import DataRoot
 from pipeline.errors import ContractInvalid, NotInstalled, Unavailable
 from pipeline.runs import holds, server_process
@@ -247,15 +247,14 @@ def _started_utc(pid: int) -> str | None:
 
 def _probe(root: DataRoot, kind: str) -> tuple[RunFile, Health] | None:
     """The server that holds the lock, if the run file is its own and it is well."""
+    server = read_run_file(root.worker_file(kind))
+    if server is None or server.kind != kind:
+        return None
+    if server.pid not in (process.pid for process in server_process.holders(root, kind, wait_s=0)):
+        return None
     try:
-        server = RunFile.model_validate_json(root.worker_file(kind).read_bytes())
-        process = psutil.Process(server.pid)
-        if server.kind != kind or process not in server_process.holders(root, kind, wait_s=0):
-            return None
-        if server.created_at != server_process.started_at(server.pid):
-            return None
         health = read_health(server.url, server.token)
-    except (OSError, ValidationError, psutil.Error, ContractInvalid):
+    except ContractInvalid:
         return None
     return (server, health) if health is not None and health.ready and health.model == server.model else None
 
