@@ -190,7 +190,8 @@ class Users:
             return False
         try:
             notes = os.pread(self._file, 1 << 20, 0).decode(errors="replace").split()
-            os.ftruncate(self._file, 0)
+            if notes:
+                os.ftruncate(self._file, 0)
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
         self._stays = self._stays or "=" in notes
