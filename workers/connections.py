@@ -31,15 +31,15 @@ class Connections:
 
     def __call__(self) -> asyncio.Protocol:
         """Admit a connection; when there are too many, in the place of the longest-waiting stranger, or not at all."""
-        self._forget_closed()
         if len(self._open) >= self._most:
-            stranger = next((handler for handler, known in self._open.items() if not known.trusted), None)
+            stranger = next((known for known in self._open.values() if not known.trusted), None)
             if stranger is None:
                 return _Refusal()
             self._end(stranger)
         handler = self._server()
-        self._open[handler] = _Connection(asyncio.get_running_loop().time())
-        return handler
+        made = _Connection(handler, self._open)
+        self._open[handler] = made
+        return made
 
     def trust(self, request: web.BaseRequest) -> None:
         """A request had the token: its connection is a client's."""
@@ -51,37 +51,45 @@ class Connections:
         """End strangers that waited too long and clients that do not take their replies; for ever."""
         while True:
             await asyncio.sleep(min(_LOOK_EVERY_S, self._show_token_s / 4))
-            self._forget_closed()
             now = asyncio.get_running_loop().time()
-            for handler, known in list(self._open.items()):
-                left = _unsent(handler)
-                if left == 0 or left != known.unsent:
-                    known.unsent, known.unsent_since = left, now
+            for known in list(self._open.values()):
                 silent = not known.trusted and now - known.since > self._show_token_s
-                if silent or (now - known.unsent_since > _TAKE_REPLY_S and left > 0):
-                    self._end(handler)
+                if silent or known.clogged_s(now) > _TAKE_REPLY_S:
+                    self._end(known)
 
-    def _forget_closed(self) -> None:
-        for handler, known in list(self._open.items()):
-            known.made = known.made or handler.transport is not None
-            if known.made and handler.transport is None:
-                del self._open[handler]
-
-    def _end(self, handler: RequestHandler) -> None:
-        self._open.pop(handler, None)
-        if handler.transport is not None:
-            handler.transport.abort()
+    def _end(self, known: _Connection) -> None:
+        self._open.pop(known.handler, None)
+        if known.handler.transport is not None:
+            known.handler.transport.abort()
 
 
-class _Connection:
-    """What is known of one connection; times are those of the event loop."""
+class _Connection(asyncio.Protocol):
+    """What is known of one connection, and its way to the handler; times are those of the event loop."""
 
-    def __init__(self, now: float) -> None:
-        self.since = now
-        self.made = False
+    def __init__(self, handler: RequestHandler, among: dict[RequestHandler, _Connection]) -> None:
+        self.handler = handler
+        self.since = asyncio.get_running_loop().time()
         self.trusted = False
-        self.unsent = 0
-        self.unsent_since = now
+        self._among = among
+        self._unsent = 0
+        self._unsent_since = self.since
+        self.connection_made = handler.connection_made  # type: ignore[method-assign]
+        self.data_received = handler.data_received  # type: ignore[method-assign]
+        self.eof_received = handler.eof_received  # type: ignore[method-assign]
+        self.pause_writing = handler.pause_writing  # type: ignore[method-assign]
+        self.resume_writing = handler.resume_writing  # type: ignore[method-assign]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._among.pop(self.handler, None)
+        self.handler.connection_lost(exc)
+
+    def clogged_s(self, now: float) -> float:
+        """For how long the client has taken nothing of a reply that is waiting for it."""
+        transport = self.handler.transport
+        left = 0 if transport is None else transport.get_write_buffer_size()
+        if left == 0 or left != self._unsent:
+            self._unsent, self._unsent_since = left, now
+        return now - self._unsent_since
 
 
 class _Refusal(asyncio.Protocol):
@@ -89,8 +97,3 @@ class _Refusal(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         cast(asyncio.Transport, transport).abort()
-
-
-def _unsent(handler: RequestHandler) -> int:
-    transport = handler.transport
-    return 0 if transport is None else transport.get_write_buffer_size()

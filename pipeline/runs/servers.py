@@ -233,9 +233,9 @@ def _status(root: DataRoot, kind: str) -> dict[str, Any]:
         server, health = found
         model = {"model_id": health.model.model_id, "model_digest": health.model.model_digest}
         status.update(state="ready", pid=server.pid, url=server.url, requests=health.requests, **model)
-    elif processes:
+    elif server_process.is_held(root, kind):
         state = "not answering" if root.worker_file(kind).exists() else "starting"
-        status.update(state=state, pid=processes[0].pid)
+        status.update(state=state, pid=processes[0].pid if processes else None)
     if status["pid"] is not None:
         status["since"] = _started_utc(status["pid"])
     return status

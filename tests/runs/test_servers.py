@@ -180,8 +180,9 @@ def test_a_server_that_is_only_starting_is_found_and_stopped(root: DataRoot) -> 
     """The driver died after it started the server: the lock and the pid in it are what is left."""
     with pytest.raises(Unavailable, match="not ready within"):
         start_server(root, "ocr", STUCK_START, timeout_s=0.3)
+    assert server_status(root)[0]["state"] == "starting"
+    assert until(lambda: server_status(root)[0]["pid"] is not None)
     status, _ = server_status(root)
-    assert status["state"] == "starting"
     assert alive(status["pid"])
     assert stop_server(root, "ocr") == status["pid"]
     assert not alive(status["pid"])

@@ -217,3 +217,15 @@ def test_more_clients_than_there_is_room_for_are_refused() -> None:
                 each.close()
 
     asyncio.run(play())
+
+
+def test_clients_that_come_and_go_quickly_leave_no_trace() -> None:
+    async def play() -> None:
+        async with listening(most=3, show_token_s=60) as port:
+            for _ in range(20):
+                client = await Client.connect(port)
+                assert await client.ask() == b"200"
+                client.close()
+                await client.writer.wait_closed()
+
+    asyncio.run(play())
