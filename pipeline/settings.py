@@ -31,7 +31,7 @@ class OcrModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    engine: Literal["rapidocr"] = "rapidocr"
+    engine: Literal["rapidocr", "paddleocr"] = "rapidocr"
     parameters: dict[str, StrictBool | StrictInt | StrictFloat | StrictStr] = {}
 
 

@@ -23,21 +23,27 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'autocapture-pipeline[ocr]'"
 
 
+_ENGINES = {"rapidocr": "workers.pp_ocr", "paddleocr": "workers.paddle_ocr"}
+
+
 def load_reader(
     threads: int,
     runtime: str = "auto",
     changes: Mapping[str, bool | int | float | str] = MappingProxyType({}),
     store: Callable[[str], MemoFile] | None = None,
+    engine: str = "rapidocr",
 ) -> FrameReader:
-    """PP-OCR, ready to read frames; `changes` are to its parameters.
+    """An OCR engine, ready to read frames; `changes` are to its parameters. `runtime` is that of rapidocr.
 
     Raises Unavailable when a package or weight is missing, UsageError for a parameter that there is not.
     """
     try:
-        model, reader = import_module("workers.pp_ocr"), import_module("workers.read_frame")
+        model, reader = import_module(_ENGINES[engine]), import_module("workers.read_frame")
     except ImportError as error:
         raise Unavailable(f"the OCR engine needs the package {error.name or error}", remedy=INSTALL) from error
-    loaded: FrameReader = reader.FrameReader(model.PpOcr(threads, runtime, changes), store)
+    paddle = engine == "paddleocr"
+    chosen = model.PaddleOcr(threads, changes) if paddle else model.PpOcr(threads, runtime, changes)
+    loaded: FrameReader = reader.FrameReader(chosen, store)
     return loaded
 
 
@@ -50,21 +56,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--memo-mb", type=int, default=512, help="MiB that the file may grow to")
     parser.add_argument("--model", default="", metavar="JSON", help="engine and parameters; empty for the default")
     given = parser.parse_args(argv)
+    described = _described(given.model)
     memo = MemoFile(given.memo, given.memo_mb << 20) if given.memo is not None and given.memo_mb > 0 else None
     try:
         store = None if memo is None else lambda _: memo
         return serve(
             "ocr", given,
-            lambda: TextService(load_reader(given.threads, given.runtime, _parameters(given.model), store)),
+            lambda: TextService(
+                load_reader(given.threads, given.runtime, described.parameters, store, described.engine)
+            ),
         )  # fmt: skip
     finally:
         if memo is not None:
             memo.close()
 
 
-def _parameters(model: str) -> dict[str, bool | int | float | str]:
+def _described(model: str) -> OcrModel:
     try:
-        return OcrModel.model_validate_json(model).parameters if model else {}
+        return OcrModel.model_validate_json(model) if model else OcrModel()
     except ValidationError as error:
         raise UsageError("--model is no description of an OCR model", remedy="see: pipeline settings") from error
 

@@ -1,28 +1,44 @@
 """What every TextModel must hold to; an engine is added by one entry in `ENGINES`."""
 
+import atexit
 import threading
 from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from paddle_models import make_paddle_models
 from PIL import Image, ImageDraw, ImageFont
 from text_models import PixelModel
 
 from schemas.canonical import canonical_sha256
 from workers.images import Pixels
+from workers.paddle_ocr import PaddleOcr
 from workers.pp_ocr import PpOcr
 from workers.text_model import Interrupted, TextModel
+
+
+@cache
+def paddle_models() -> dict[str, str]:
+    """Small models of our own, made once by PaddlePaddle, for PaddleOCR to load."""
+    folder = TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    return make_paddle_models(Path(folder.name))
+
 
 ENGINES: dict[str, Callable[[int], TextModel]] = {
     "pixels": lambda _: PixelModel(),
     "pp-ocr-onnxruntime": lambda threads: PpOcr(threads, "onnxruntime"),
     "pp-ocr-openvino": lambda threads: PpOcr(threads, "openvino"),
+    "paddleocr": lambda threads: PaddleOcr(threads, paddle_models()),
 }
 """By name: the engine, given a number of threads."""
 
-NEEDS = {"pp-ocr-openvino": "openvino"}
+NEEDS = {"pp-ocr-openvino": "openvino", "paddleocr": "paddleocr"}
 READS = {"pp-ocr-onnxruntime", "pp-ocr-openvino"}
 """Engines that know real letters."""
 
