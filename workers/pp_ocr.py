@@ -17,7 +17,7 @@ from pipeline.errors import Unavailable, UsageError
 from schemas.canonical import sha256_hex
 from workers.images import Pixels
 from workers.lookalikes import Letter, lookalikes
-from workers.runtimes import LoadedModel, Runtime, Tensor, choose_runtime
+from workers.runtimes import LoadedModel, Runtime, Tensor, start_runtime
 from workers.text_model import Box, RecognizedLine
 
 INSTALL = "pip install 'autocapture-pipeline[ocr]'"
@@ -70,7 +70,7 @@ class PpOcr:
         try:
             rapidocr = import_module("rapidocr")
             post_process = import_module("rapidocr.ch_ppocr_det.utils").DBPostProcess
-            self._runtime: Runtime = choose_runtime(min(threads, os.cpu_count() or 1), runtime)
+            self._runtime: Runtime = start_runtime(min(threads, os.cpu_count() or 1), runtime)
         except ImportError as error:
             raise Unavailable(f"the OCR engine needs the package {error.name or error}", remedy=INSTALL) from error
         self.weights = _find_weights(Path(str(rapidocr.__file__)).parent / "models")
@@ -108,7 +108,7 @@ class PpOcr:
         rows, columns = shrunk.shape[:2]
         below, right = _side(rows) - rows, _side(columns) - columns
         filled = np.asarray(cv2.copyMakeBorder(shrunk, 0, below, 0, right, cv2.BORDER_REPLICATE), dtype=np.uint8)
-        heat = self.detector.run(_tensor(filled, filled.shape[1]))
+        heat = self.detector.run(tensor_of(filled, filled.shape[1]))
         quads, _ = self._boxes(heat[:, :, :rows, :columns], (height, width))
         return [box for quad in quads if (box := _upright(quad, width, height)) is not None]
 
@@ -117,7 +117,7 @@ class PpOcr:
         height, width = line.shape[:2]
         columns = min(max(1, math.ceil(LINE_HEIGHT * width / height)), WIDTHS[-1])
         scaled = np.asarray(cv2.resize(line, (columns, LINE_HEIGHT)), dtype=np.uint8)
-        chances = self.recognizer.run(_tensor(scaled, next(known for known in WIDTHS if known >= columns)))[0]
+        chances = self.recognizer.run(tensor_of(scaled, self.filled_width(columns)))[0]
         best = chances.argmax(axis=1)
         steps = [step for step, mark in enumerate(best) if mark and (step == 0 or mark != best[step - 1])]
         if not steps:
@@ -129,6 +129,10 @@ class PpOcr:
         places = tuple(float((step + 0.5) * STEP * scale - LATE * height) for step in steps)
         score = float(np.mean([round(float(chances[step, best[step]]), 5) for step in steps]))
         return RecognizedLine("".join(letter.text for letter in letters), score, letters, places)
+
+    def filled_width(self, columns: int) -> int:
+        """The width to which a scaled line of so many columns is filled up."""
+        return next(known for known in WIDTHS if known >= columns)
 
     def interrupt(self) -> None:
         """End the running inference."""
@@ -161,7 +165,7 @@ def _find_weights(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _tensor(picture: Pixels, width: int) -> Tensor:
+def tensor_of(picture: Pixels, width: int) -> Tensor:
     """A picture as the models want it: channels first, -1 to 1, filled up with 0 on the right."""
     filled = np.zeros((1, 3, picture.shape[0], width), dtype=np.float32)
     filled[0, :, :, : picture.shape[1]] = picture.transpose(2, 0, 1)

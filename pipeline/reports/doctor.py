@@ -22,7 +22,7 @@ from pipeline.errors import ContractInvalid
 from pipeline.gate import Gate
 from pipeline.runs.heal import missing_files
 from pipeline.runs.servers import server_status
-from pipeline.settings import Settings
+from pipeline.settings import Settings, choose_ocr_runtime
 from pipeline.stores.catalog import Catalog
 from pipeline.stores.evidence import EvidenceStore
 from pipeline.stores.facts import read_file
@@ -193,7 +193,7 @@ def _installation() -> Iterator[Finding]:
 
 def _models(settings: Settings) -> Iterator[Finding]:
     remedy = "pip install --require-hashes -r requirements.lock"
-    runtime = "openvino" if settings.ocr_runtime == "openvino" else "onnxruntime"
+    runtime = choose_ocr_runtime(settings.ocr_runtime)
     missing = [name for name in ("rapidocr", runtime, "PIL") if importlib.util.find_spec(name) is None]
     if missing:
         yield Finding("ocr model", FAILURE, f"PP-OCR cannot run without: {', '.join(missing)}", remedy)
@@ -204,12 +204,7 @@ def _models(settings: Settings) -> Iterator[Finding]:
     if absent:
         yield Finding("ocr model", FAILURE, f"the rapidocr package lacks {', '.join(absent)}", remedy)
     else:
-        yield Finding("ocr model", OK, f"PP-OCR is installed with its weights, and runs on {_runtime(settings)}")
-
-
-def _runtime(settings: Settings) -> str:
-    found = "OpenVINO" if importlib.util.find_spec("openvino") is not None else "ONNX Runtime"
-    return {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}.get(settings.ocr_runtime, found)
+        yield Finding("ocr model", OK, f"PP-OCR is installed with its weights, and runs on {runtime}")
 
 
 def _optional() -> Iterator[Finding]:

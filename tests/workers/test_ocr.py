@@ -1,10 +1,12 @@
 import io
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.errors import Unavailable, UsageError
+from pipeline.settings import choose_ocr_runtime
 from schemas.serving import ReadFailed, ReadText
 from workers.ocr import load_reader
 from workers.ocr_lines import LINE_PARAMETERS
@@ -105,6 +107,25 @@ def test_a_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatc
 )
 def test_only_huge_images_are_shrunk(width: int, height: int, longest: int) -> None:
     assert longest_side_read(width, height) == longest
+
+
+@pytest.mark.parametrize(
+    ("wanted", "flags", "installed", "chosen"),
+    [
+        ("auto", "fpu avx2 avx512f", True, "openvino"),
+        ("auto", "fpu avx2 avx512f", False, "onnxruntime"),
+        ("auto", "fpu avx2", True, "onnxruntime"),
+        ("openvino", "fpu", True, "openvino"),
+        ("onnxruntime", "avx512f", True, "onnxruntime"),
+    ],
+)
+def test_openvino_runs_the_model_where_it_is_installed_and_faster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: str, flags: str, installed: bool, chosen: str
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags : {flags}\n")
+    monkeypatch.setattr("pipeline.settings.find_spec", lambda _: object() if installed else None)
+    assert choose_ocr_runtime(wanted, tmp_path / "cpuinfo") == chosen
+    assert choose_ocr_runtime("auto", tmp_path / "absent") == "onnxruntime"
 
 
 def test_other_parameters_are_another_model() -> None:
