@@ -9,17 +9,23 @@ from typing import Any, Literal
 
 from pipeline.errors import UsageError
 from pipeline.stages import build_spans as spans
+from pipeline.stages import choose_keyframes as keyframes
 from pipeline.stages.build_spans import build_spans
+from pipeline.stages.choose_keyframes import choose_keyframes
+from pipeline.stages.describe_screen import describe_screen
 from pipeline.stages.embed_spans import embed_spans
 from pipeline.stages.find_text_lines import find_text_lines
+from pipeline.stages.list_dialogs import list_dialogs
 from pipeline.stages.list_frames import list_frames
+from pipeline.stages.list_screens import list_screens
+from pipeline.stages.list_ui_elements import list_ui_elements
 from pipeline.stages.list_windows import list_windows
 from pipeline.stages.track_lines import track_lines
 from pipeline.stages.visit_urls import visit_urls
 from schemas.arrow import table_schema
 from schemas.canonical import canonical_sha256
 from schemas.evidence import FRAME, WINDOW
-from schemas.facts import SPAN
+from schemas.facts import KEYFRAME, SPAN
 from schemas.serving import ModelIdentity
 
 
@@ -53,8 +59,13 @@ class Stage:
             [stage(name).config_hash for name in self.sources if name != "evidence"],
         ])  # fmt: skip
 
-    def fingerprint(self, model: ModelIdentity | None = None) -> str:
-        """Hash of all that decides what the stage makes of an input: configuration, table schema, model.
+    @property
+    def reads_pictures(self) -> bool:
+        """Whether a model is shown frames, and not texts."""
+        return bool(self.model) and self.record_type in (FRAME, KEYFRAME)
+
+    def fingerprint(self, model: ModelIdentity | None = None, prompt_hash: str = "") -> str:
+        """Hash of all that decides what the stage makes of an input: configuration, table schema, model, prompt.
 
         A day stage gets the model's doing through its inputs, so it needs no model here.
         """
@@ -62,6 +73,7 @@ class Stage:
             "config_hash": self.config_hash,
             "schema": table_schema(self.table).to_string(),
             "model_digest": model.model_digest if model else "",
+            **({"prompt_hash": prompt_hash} if prompt_hash else {}),
         })  # fmt: skip
 
 
@@ -90,6 +102,20 @@ STAGES: tuple[Stage, ...] = (
         "embed_spans", 1, "sample", "records", embed_spans,
         record_type=SPAN, model="embed", seconds_each=0.05,
     ),
+    Stage(
+        "choose_keyframes", 1, "day", "keyframes", choose_keyframes,
+        sources=("list_frames", "track_lines"), hour_column="ts_utc", parameters=keyframes.PARAMETERS, gives=KEYFRAME,
+    ),
+    Stage(
+        "describe_screen", 1, "sample", "records", describe_screen,
+        record_type=KEYFRAME, model="vlm", seconds_each=1.0,
+    ),
+    Stage("list_screens", 1, "day", "screens", list_screens, sources=("describe_screen",), hour_column="ts_utc"),
+    Stage(
+        "list_ui_elements", 1, "day", "ui_elements", list_ui_elements,
+        sources=("describe_screen",), hour_column="ts_utc",
+    ),
+    Stage("list_dialogs", 1, "day", "dialogs", list_dialogs, sources=("describe_screen",), hour_column="ts_utc"),
 )  # fmt: skip
 """All stages, each after those it stands on."""
 

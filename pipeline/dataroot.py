@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import os
 from collections.abc import Iterator
 from datetime import datetime
@@ -95,6 +96,7 @@ class DataRoot:
         self.cache = self.derived / "cache"
         self.ocr_memo = self.cache / "ocr.db"
         self.embedding_memo = self.cache / "embeddings.db"
+        self.model_files = self.cache / "model_files.json"
         self.workers = self.derived / "workers"
         self.scratch = self.derived / "tmp"
         self.ingest_lock = self.derived / "ingest.lock"
@@ -186,6 +188,11 @@ class DataRoot:
         return next(
             free for number in count(1) if not os.path.lexists(free := place.with_name(f"{place.name}.{number}"))
         )
+
+    def kept_reply(self, stage: str, sample_id: str) -> Path:
+        """Where the newest reply about a sample is kept that could not be used; ids can be longer than file names."""
+        name = hashlib.sha256(sample_id.encode()).hexdigest()[:32]
+        return self.quarantine / "replies" / stage / f"{name}.json"
 
     def worker_file(self, kind: str) -> Path:
         """The run file of a model server."""

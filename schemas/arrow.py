@@ -11,7 +11,18 @@ import pyarrow as pa
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from schemas.facts import FrameFact, LineTrackFact, SpanFact, StageOutcomeFact, UrlVisitFact, WindowFact
+from schemas.facts import (
+    DialogFact,
+    FrameFact,
+    KeyframeFact,
+    LineTrackFact,
+    ScreenFact,
+    SpanFact,
+    StageOutcomeFact,
+    UiElementFact,
+    UrlVisitFact,
+    WindowFact,
+)
 from schemas.fields import ArrowType
 from schemas.record import ModelRecord
 
@@ -22,6 +33,10 @@ TABLES: dict[str, type[BaseModel]] = {
     "url_visits": UrlVisitFact,
     "line_tracks": LineTrackFact,
     "spans": SpanFact,
+    "keyframes": KeyframeFact,
+    "screens": ScreenFact,
+    "ui_elements": UiElementFact,
+    "dialogs": DialogFact,
     "stage_outcomes": StageOutcomeFact,
 }
 """Every table under `derived/facts/` and the model of its rows."""
@@ -33,6 +48,10 @@ KEYS: dict[str, tuple[str, ...]] = {
     "url_visits": ("visit_id",),
     "line_tracks": ("track_id",),
     "spans": ("span_id",),
+    "keyframes": ("keyframe_id",),
+    "screens": ("screen_id",),
+    "ui_elements": ("element_id",),
+    "dialogs": ("dialog_id",),
     "stage_outcomes": ("stage", "sample_id"),
 }
 """The columns that name a row of each table, once in the whole DataRoot."""
@@ -44,6 +63,10 @@ SORT: dict[str, tuple[str, ...]] = {
     "url_visits": ("first_seen_utc", "visit_id"),
     "line_tracks": ("first_seen_utc", "track_id"),
     "spans": ("first_seen_utc", "span_id"),
+    "keyframes": ("ts_utc", "keyframe_id"),
+    "screens": ("ts_utc", "screen_id"),
+    "ui_elements": ("ts_utc", "frame_id", "element_number", "element_id"),
+    "dialogs": ("ts_utc", "frame_id", "dialog_number", "dialog_id"),
     "stage_outcomes": ("stage", "ts_utc", "sample_id"),
 }
 """The order of rows inside a file of each table."""

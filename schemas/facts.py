@@ -13,6 +13,19 @@ from schemas.fields import Contract, Int32, Sha256, UtcTime
 SPAN = "derived.span"
 """The record type of rows of `spans`: models are shown them as samples."""
 
+KEYFRAME = "derived.keyframe"
+"""The record type of rows of `keyframes`: a VLM is shown their frames as samples."""
+
+
+def keyframe_id(run_id: str, frame_id: str) -> str:
+    """Name a frame as one that was chosen; a frame id begins with its run's `[meta-4]`."""
+    return f"{run_id}/{KEYFRAME}/{frame_id.removeprefix(f'{run_id}/')}"
+
+
+def frame_of_keyframe(run_id: str, keyframe: str) -> str:
+    """The frame that `keyframe_id` named."""
+    return f"{run_id}/{keyframe.removeprefix(f'{run_id}/{KEYFRAME}/')}"
+
 
 class FrameFact(Contract):
     """`frames`: one captured picture of the screen, with the window that was active."""
@@ -147,6 +160,86 @@ class SpanFact(Contract):
     text_sha256: Sha256 = Field(description="sha256 of the text")
 
 
+class KeyframeFact(Contract):
+    """`keyframes`: a frame that was chosen to be shown to a VLM, because it shows something new.
+
+    The choice of an hour changes while frames of it still arrive; what was said about a frame that is no longer chosen
+    stays in `records`.
+    """
+
+    keyframe_id: str = Field(description="id of the choice, from the frame")
+    run_id: str = Field(description="capture run of the evidence")
+    ts_utc: UtcTime = Field(description="time of the frame")
+    frame_id: str = Field(description="the frame")
+    content_hash: Sha256 = Field(description="sha256 of the picture's bytes; a picture is chosen once a day")
+    reason: str = Field(description="`window` (another one came up), `lines` (new text) or `picture` (only pixels)")
+    new_lines: Int32 = Field(description="lines of text that appeared since the last window or lines")
+
+
+class ScreenFact(Contract):
+    """`screens`: what a VLM said about a frame as a whole. All of its text is data that a model made up or read."""
+
+    screen_id: str = Field(description="id of the row: the record's")
+    run_id: str = Field(description="capture run of the evidence")
+    ts_utc: UtcTime = Field(description="time of the frame")
+    frame_id: str = Field(description="the frame")
+    app_kind: str = Field(description="kind of program in front: `browser`, `editor`, `terminal`, …")
+    summary: str = Field(description="one line about what the user is doing")
+    element_count: Int32 = Field(description="elements that were kept")
+    dialog_count: Int32 = Field(description="dialogs that were kept")
+    dropped: Int32 = Field(description="elements and dialogs whose box was empty or not in the frame")
+    width: Int32 = Field(description="width of the frame in pixels")
+    height: Int32 = Field(description="height of the frame in pixels")
+    record_id: str = Field(description="record that it is read from")
+    row_hash: Sha256 = Field(description="row hash of that record")
+    model_id: str = Field(description="model that said it")
+    model_digest: Sha256 = Field(description="digest of that model")
+    prompt_hash: str = Field(description="hash of the prompt that it was given")
+
+
+class UiElementFact(Contract):
+    """`ui_elements`: an element of the user interface on a frame, by whoever found it: see `source`."""
+
+    element_id: str = Field(description="id of the element, from its record and its place there")
+    run_id: str = Field(description="capture run of the evidence")
+    ts_utc: UtcTime = Field(description="time of the frame")
+    frame_id: str = Field(description="the frame")
+    element_number: Int32 = Field(description="its place among the elements of the frame, from 0")
+    role: str = Field(description="`button`, `input`, `label`, `icon`, `link`, `menu`, `tab`, `checkbox`, `list`, …")
+    label: str = Field(description="its text; empty where it has none")
+    state: str = Field(description="`normal`, `disabled`, `focused`, `selected`, `checked` or `unchecked`")
+    left: Int32 = Field(description="box of the element")
+    top: Int32 = Field(description="see left")
+    right: Int32 = Field(description="see left; exclusive")
+    bottom: Int32 = Field(description="see left; exclusive")
+    source: str = Field(description="who found it: `vlm`, `layout`")
+    confidence: Int32 | None = Field(description="how sure the source is, in 1/10,000; null where it does not say")
+    record_id: str = Field(description="record that it is read from")
+    row_hash: Sha256 = Field(description="row hash of that record")
+    model_id: str = Field(description="model that found it")
+    model_digest: Sha256 = Field(description="digest of that model")
+
+
+class DialogFact(Contract):
+    """`dialogs`: a dialog, message or open menu that lies over the rest of a frame, as a VLM saw it."""
+
+    dialog_id: str = Field(description="id of the dialog, from its record and its place there")
+    run_id: str = Field(description="capture run of the evidence")
+    ts_utc: UtcTime = Field(description="time of the frame")
+    frame_id: str = Field(description="the frame")
+    dialog_number: Int32 = Field(description="its place among the dialogs of the frame, from 0")
+    kind: str = Field(description="`dialog`, `error`, `warning`, `notification`, `menu` or `other`")
+    title: str = Field(description="its title or first line; empty where it has none")
+    left: Int32 = Field(description="box of the dialog")
+    top: Int32 = Field(description="see left")
+    right: Int32 = Field(description="see left; exclusive")
+    bottom: Int32 = Field(description="see left; exclusive")
+    record_id: str = Field(description="record that it is read from")
+    row_hash: Sha256 = Field(description="row hash of that record")
+    model_id: str = Field(description="model that saw it")
+    model_digest: Sha256 = Field(description="digest of that model")
+
+
 class StageOutcomeFact(Contract):
     """`stage_outcomes`: what became of a sample in a stage.
 
@@ -154,7 +247,7 @@ class StageOutcomeFact(Contract):
     """
 
     stage: str = Field(description="name of the stage")
-    sample_id: str = Field(description="evidence record or span that was worked on")
+    sample_id: str = Field(description="evidence record, span or keyframe that was worked on")
     run_id: str = Field(description="capture run of the evidence")
     ts_utc: UtcTime = Field(description="time of the evidence")
     status: str = Field(description="`done`, `failed` (is tried again) or `parked` (is not)")

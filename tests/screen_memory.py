@@ -70,9 +70,9 @@ class Memory:
             connection.execute("INSERT INTO metadata VALUES (?, ?, ?, ?, ?)", row)
         connection.close()
 
-    def frame(self, number: int, ts_utc: str, run_id: str = RUN, **fields: Any) -> str:
+    def frame(self, number: int, ts_utc: str, run_id: str = RUN, blob: bytes = b"", **fields: Any) -> str:
         """Add a frame with its blob; returns its id."""
-        blob = f"pixels of {run_id} {number}".encode()
+        blob = blob or f"pixels of {run_id} {number}".encode()
         frame_id = f"{run_id}/{FRAME}/{number}"
         path = self.root.path / blob_key(run_id, frame_id, FRAME, parse_utc(ts_utc))
         path.parent.mkdir(parents=True, exist_ok=True)

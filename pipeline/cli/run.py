@@ -24,6 +24,13 @@ class EngineName(StrEnum):
     LOCAL = "local"
 
 
+class ProfileName(StrEnum):
+    """Which models a run uses."""
+
+    EMBEDDED = "embedded"
+    FULL = "full"
+
+
 def add(app: typer.Typer) -> None:
     """Register the command."""
     app.command(name="run")(run)
@@ -41,6 +48,10 @@ def run(
     ray_address: Annotated[
         str, typer.Option("--ray-address", metavar="HOST:PORT", help="Join this Ray, on loopback, and start none.")
     ] = "",
+    profile: Annotated[
+        ProfileName | None,
+        typer.Option("--profile", help="embedded: OCR and embeddings; full: a VLM too, and nothing may be missing."),
+    ] = None,
     stages: Annotated[
         list[str] | None, typer.Option("--stage", metavar="S", help="Only this stage; may repeat.")
     ] = None,
@@ -71,10 +82,12 @@ def run(
 ) -> None:
     """Read what was captured and write facts, while the user is idle.
 
-    Exits with 2 when there is nothing to do, with 3 when the user is active.
+    Exits with 2 when there is nothing to do, with 3 when the user is active, with 5 when the profile full lacks
+    something.
     """
     from pipeline.engines.choose import choose_engine, cpu_budget
     from pipeline.gate import Gate, GateTerms
+    from pipeline.runs.full_profile import FULL, NO_VLM
     from pipeline.runs.loop import log
     from pipeline.runs.loop import run as run_loop
     from pipeline.runs.model_choice import asked_model
@@ -84,7 +97,8 @@ def run(
 
     if once and until_done:
         raise UsageError("--once and --until-done exclude each other")
-    session = open_session(context, data_root, as_json, overrides)
+    chosen = [f"profile={profile.value}"] if profile else []
+    session = open_session(context, data_root, as_json, [*(overrides or []), *chosen])
     settings, root = session.settings, session.root
     asked = asked_model(root, settings, engine_model, stages or ())
     terms = GateTerms(
@@ -93,6 +107,8 @@ def run(
     gate = Gate(root.activity_signal, **terms)
     if assume_idle:
         log.info("idleness is assumed where there is no activity signal, as asked for")
+    if settings.profile != FULL:
+        log.info(NO_VLM)
     choice = choose_engine(engine.value, ray_address, root, settings, terms, cpu_budget())
     log.info("engine: %s (%s)", choice.engine.name, choice.why)
     options = RunOptions(until_done, tuple(stages or ()), reprocess, max_frames, asked.name, asked.beside)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.dag import Stage
-from pipeline.stages import build_spans
+from pipeline.stages import build_spans, choose_keyframes, read_screens
 from pipeline.stages.batch import SampleInput
 from pipeline.stages.track_lines import FRAME_COLUMNS, RECORD_COLUMNS
 from pipeline.stores.catalog import Catalog
@@ -20,6 +20,9 @@ from schemas.evidence import INPUT
 from schemas.fields import parse_utc
 
 Inputs = tuple[Any, ...]
+
+KEYFRAMES_PER_HOUR = "keyframes_per_hour"
+"""The catalog's mark of the budget that keyframes are chosen by; the run sets it."""
 
 _HOUR_US = 3_600_000_000
 
@@ -77,8 +80,26 @@ def _span_inputs(run_id: str, day: str, facts: FactsStore, _: EvidenceStore, __:
     )
 
 
+def _keyframe_inputs(run_id: str, day: str, facts: FactsStore, _: EvidenceStore, catalog: Catalog) -> Inputs:
+    return (
+        facts.read_day("frames", run_id, day, "list_frames", choose_keyframes.FRAME_COLUMNS),
+        facts.read_day("line_tracks", run_id, day, "track_lines", choose_keyframes.TRACK_COLUMNS),
+        int(catalog.mark(KEYFRAMES_PER_HOUR) or 0),
+    )
+
+
+def _screen_inputs(run_id: str, day: str, facts: FactsStore, _: EvidenceStore, catalog: Catalog) -> Inputs:
+    records = facts.read_day("records", run_id, day, "describe_screen", read_screens.RECORD_COLUMNS)
+    current = pa.array(sorted(catalog.outputs_of_day("describe_screen", run_id, day)), pa.string())
+    return (records.filter(pc.is_in(records["record_id"], value_set=current)),)
+
+
 _INPUTS: dict[str, Callable[[str, str, FactsStore, EvidenceStore, Catalog], Inputs]] = {
     "visit_urls": _visit_inputs,
     "track_lines": _track_inputs,
     "build_spans": _span_inputs,
+    "choose_keyframes": _keyframe_inputs,
+    "list_screens": _screen_inputs,
+    "list_ui_elements": _screen_inputs,
+    "list_dialogs": _screen_inputs,
 }

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from pipeline.dag import Stage
 from pipeline.dataroot import DataRoot
-from pipeline.engines.shards import Shard, ShardResult, TextModel, work_shard
+from pipeline.engines.shards import Model, Shard, ShardResult, work_shard
 from pipeline.stores.evidence import EvidenceStore
 
 
@@ -22,7 +22,7 @@ class LocalEngine:
         """There is nothing to prepare."""
 
     def run(
-        self, stage: Stage, shards: Iterable[Shard], model: TextModel | None, code_version: str
+        self, stage: Stage, shards: Iterable[Shard], model: Model | None, code_version: str
     ) -> Iterator[ShardResult]:
         """Yield the result of each shard as it is finished; the next one starts when it is asked for."""
         with EvidenceStore(self._root) as evidence:

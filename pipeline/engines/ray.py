@@ -29,7 +29,7 @@ from pipeline.engines.ray_folder import make_folder
 from pipeline.engines.ray_jobs import collect, explain, warm_up
 from pipeline.engines.ray_session import RaySession
 from pipeline.engines.ray_work import Job, process_start, read_results
-from pipeline.engines.shards import Shard, ShardResult, TextModel, nothing_done
+from pipeline.engines.shards import Model, ScreenModel, Shard, ShardResult, nothing_done
 from pipeline.errors import Unavailable
 from pipeline.gate import Gate, GateTerms
 from pipeline.settings import Settings
@@ -82,7 +82,7 @@ class RayEngine:
         return self._starting.result()
 
     def run(
-        self, stage: Stage, shards: Iterable[Shard], model: TextModel | None, code_version: str
+        self, stage: Stage, shards: Iterable[Shard], model: Model | None, code_version: str
     ) -> Iterator[ShardResult]:
         """Yield the results of shards, those of a model stage in any order, wave by wave.
 
@@ -122,9 +122,12 @@ class RayEngine:
         log.info("Ray %s after %.1f s", "joined" if self._address else "started", self.startup_s)
         return session
 
-    def _job(self, stage: Stage, model: TextModel, code_version: str) -> Job:
+    def _job(self, stage: Stage, model: Model, code_version: str) -> Job:
         if model.server is None:
             raise Unavailable("the Ray engine needs a model that other processes can reach", remedy=LOCAL)
+        at_once = (
+            self._settings.vlm_concurrency if isinstance(model, ScreenModel) else self._settings.request_concurrency
+        )
         self._wanted = make_folder(self._root)
         return Job(
             job_id=uuid4().hex,
@@ -135,7 +138,7 @@ class RayEngine:
             stage=stage,
             server=model.server,
             code_version=code_version,
-            concurrency=max(1, self._settings.request_concurrency // self._workers),
+            concurrency=max(1, at_once // self._workers),
             driver=os.getpid(),
             driver_started=process_start(os.getpid()),
         )

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from pipeline.clients.vlm_endpoint import VlmServer
 from pipeline.dag import Stage
 from pipeline.dataroot import DataRoot
 from pipeline.engines.rare_collections import collect_rarely
-from pipeline.engines.served import import_client, text_model
-from pipeline.engines.shards import Shard, ShardResult, TextModel, nothing_done, work_shard
+from pipeline.engines.served import import_client, served_model
+from pipeline.engines.shards import Model, Shard, ShardResult, nothing_done, work_shard
 from pipeline.errors import PipelineError
 from pipeline.gate import Gate, GateTerms
 from pipeline.settings import Settings
@@ -44,7 +45,7 @@ class Job:
     settings: Settings
     gate: GateTerms
     stage: Stage
-    server: RunFile | None
+    server: RunFile | VlmServer | None
     code_version: str
     concurrency: int
     driver: int
@@ -78,11 +79,11 @@ class _Worker:
         self.server_gone = result.server_gone
         return result
 
-    def _model(self) -> TextModel | None:
+    def _model(self) -> Model | None:
         job = self.job
         if job.server is None:
             return None
-        return text_model(self.root, job.settings, job.server, self.may_send, job.concurrency)
+        return served_model(self.root, job.settings, job.server, self.may_send, job.concurrency)
 
 
 _worker: _Worker | None = None

@@ -5,18 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from pipeline.clients import ServerGone
+from pipeline.clients.vlm_endpoint import VlmServer
 from pipeline.dag import Stage
+from pipeline.prompts import Prompt
 from pipeline.stages.batch import Batch, SampleInput, SampleResult
 from pipeline.stages.model_record import Making
 from pipeline.stores.catalog import Sample
 from pipeline.stores.evidence import EvidenceStore
 from schemas.arrow import table_schema
 from schemas.evidence import Frame, parse_record
+from schemas.facts import KEYFRAME, frame_of_keyframe
 from schemas.fields import from_utc_microseconds
-from schemas.serving import FrameRef, ModelIdentity, ReadText, RunFile, SampleFailure, TextReader
+from schemas.screen import ScreenReader
+from schemas.serving import FrameRef, ModelIdentity, RunFile, SampleFailure, TextReader
 
 Given = TypeVar("Given")
 Said = TypeVar("Said")
@@ -56,6 +60,20 @@ class TextModel:
     server: RunFile | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ScreenModel:
+    """A VLM that is ready: who it is, what it is asked, how, and where, if other processes may ask it."""
+
+    identity: ModelIdentity
+    prompt: Prompt
+    describe: ScreenReader
+    server: VlmServer | None = None
+
+
+Model = TextModel | ScreenModel
+"""What an engine has frames shown to."""
+
+
 class Engine(Protocol):
     """Runs a sample stage over shards and yields their results in any order; writes nothing.
 
@@ -69,38 +87,51 @@ class Engine(Protocol):
     def prepare(self) -> None: ...
 
     def run(
-        self, stage: Stage, shards: Iterable[Shard], model: TextModel | None, code_version: str
+        self, stage: Stage, shards: Iterable[Shard], model: Model | None, code_version: str
     ) -> Iterator[ShardResult]: ...
 
     def close(self) -> None: ...
 
 
 def work_shard(
-    stage: Stage, shard: Shard, evidence: EvidenceStore, model: TextModel | None, code_version: str
+    stage: Stage, shard: Shard, evidence: EvidenceStore, model: Model | None, code_version: str
 ) -> ShardResult:
     """Run a sample stage over one shard. Samples whose row is gone or unusable come back as failures."""
     started = time.monotonic()
-    rows = evidence.rows(sample.sample_id for sample in shard.samples)
+    samples = {evidence_of(sample): sample for sample in shard.samples}
+    rows = evidence.rows(samples)
     found = [
-        SampleInput(s.sample_id, s.run_id, from_utc_microseconds(s.ts_us), rows[s.sample_id].payload)
-        for s in shard.samples if s.sample_id in rows
+        SampleInput(name, s.run_id, from_utc_microseconds(s.ts_us), rows[name].payload)
+        for name, s in samples.items() if name in rows
     ]  # fmt: skip
     missing = [
         SampleResult(s.sample_id, failure=SampleFailure("evidence_missing", "the row is no longer there", True))
-        for s in shard.samples if s.sample_id not in rows
+        for name, s in samples.items() if name not in rows
     ]  # fmt: skip
     gone, with_server = False, tuple[str, ...]()
     if model is None:
         batch = stage.function(found)
     else:
         frames, unusable = _frame_refs(found, evidence)
-        missing += unusable
-        guard: Guard[FrameRef, ReadText] = Guard(model.read)
-        making = Making(stage.name, stage.version, stage.config_hash, model.identity, code_version)
+        missing += [SampleResult(samples[name].sample_id, failure=failure) for name, failure in unusable]
+        guard: Guard[FrameRef, Any] = Guard(model.describe if isinstance(model, ScreenModel) else model.read)
+        making = making_of(stage, model, code_version)
         batch = stage.function(frames, guard, making) if frames else _nothing(stage)
-        gone, with_server = guard.server_gone, tuple(frame.frame_id for frame in guard.with_server)
+        gone = guard.server_gone
+        with_server = tuple(samples[frame.frame_id].sample_id for frame in guard.with_server)
     batch = Batch(batch.rows, batch.results + missing)
     return ShardResult(shard, batch, time.monotonic() - started, gone, with_server)
+
+
+def making_of(stage: Stage, model: Model, code_version: str) -> Making:
+    """How a stage makes records with a model."""
+    told = (model.prompt.text, model.prompt.sha256) if isinstance(model, ScreenModel) else ("", "")
+    return Making(stage.name, stage.version, stage.config_hash, model.identity, code_version, *told)
+
+
+def evidence_of(sample: Sample) -> str:
+    """The evidence that a sample is: itself, or the frame of a keyframe."""
+    return frame_of_keyframe(sample.run_id, sample.sample_id) if sample.record_type == KEYFRAME else sample.sample_id
 
 
 class Guard(Generic[Given, Said]):
@@ -119,14 +150,15 @@ class Guard(Generic[Given, Said]):
             self.with_server = [given[index] for index in error.in_flight]
 
 
-def _frame_refs(samples: Iterable[SampleInput], evidence: EvidenceStore) -> tuple[list[FrameRef], list[SampleResult]]:
+def _frame_refs(
+    samples: Iterable[SampleInput], evidence: EvidenceStore
+) -> tuple[list[FrameRef], list[tuple[str, SampleFailure]]]:
     frames, unusable = [], []
     for sample in samples:
         try:
             frame, _ = parse_record(Frame, sample.payload)
         except ValueError as error:
-            failure = SampleFailure("row_incomplete", str(error), False)
-            unusable.append(SampleResult(sample.sample_id, failure=failure))
+            unusable.append((sample.sample_id, SampleFailure("row_incomplete", str(error), False)))
             continue
         where = evidence.locate_blob(sample.run_id, sample.sample_id, frame.record_type, sample.ts_utc, frame.blob_path)
         frames.append(FrameRef(

@@ -20,6 +20,7 @@ import psutil
 from pipeline.dataroot import DataRoot, FactFile
 from pipeline.errors import ContractInvalid
 from pipeline.gate import Gate
+from pipeline.runs.full_profile import FULL, NO_VLM, requirements
 from pipeline.runs.heal import missing_files
 from pipeline.runs.servers import server_status
 from pipeline.settings import Settings, choose_ocr_runtime
@@ -55,7 +56,7 @@ def examine(root: DataRoot, settings: Settings) -> list[Finding]:
     """Look at everything, changing nothing. Raises DataRootMissing."""
     root.require()
     return [*_platform(), *_data_root(root), *_stores(root), *_facts(root), *_signal(root, settings), *_installation(),
-            *_models(settings), *_optional(), *_servers(root)]  # fmt: skip
+            *_models(settings), *_optional(), *_servers(root), *_profile(settings)]  # fmt: skip
 
 
 def to_json(findings: list[Finding]) -> dict[str, Any]:
@@ -231,3 +232,15 @@ def _servers(root: DataRoot) -> Iterator[Finding]:
             yield Finding(check, WARNING, f"{state}; {died}", f"read {log}")
         else:
             yield Finding(check, OK, state)
+
+
+def _profile(settings: Settings) -> Iterator[Finding]:
+    """The same that a run looks at before it works, each thing on its own."""
+    if settings.profile != FULL:
+        yield Finding("vlm", OK, NO_VLM, "to have one: docs/operating.md, 'A vision model'")
+        return
+    for item in requirements(settings):
+        if item.problem is None:
+            yield Finding(f"profile full: {item.name}", OK, "there")
+        else:
+            yield Finding(f"profile full: {item.name}", FAILURE, item.problem.message, item.problem.remedy)

@@ -14,7 +14,9 @@ from pipeline.dag import STAGES, Stage
 from pipeline.dataroot import DataRoot
 from pipeline.gate import Gate
 from pipeline.reports.indexes import report_indexes
+from pipeline.runs.full_profile import FULL
 from pipeline.runs.manifest import last_attempt, read_manifest
+from pipeline.runs.sample_stages import VLM
 from pipeline.runs.servers import server_status
 from pipeline.settings import Settings
 from pipeline.stores.catalog import DONE, FAILED, PARKED, Catalog, count_outcomes
@@ -32,7 +34,8 @@ def report_status(
         verdict = Gate(root.activity_signal, max_age_s=settings.signal_max_age_s, min_idle_s=settings.min_idle_s).ask()
         return {
             "data_root": str(root),
-            "stages": [_stage(item, evidence, catalog, last_run) for item in STAGES],
+            "profile": settings.profile,
+            "stages": [_stage(item, evidence, catalog, last_run) for item in STAGES if _is_used(item, settings)],
             "failures": _failures(catalog),
             "unreadable_rows": _unreadable(catalog),
             "gate": {"open": verdict.open, "reason": verdict.reason},
@@ -44,6 +47,11 @@ def report_status(
             "indexes": report_indexes(root, evidence, catalog, now_us()),
             "disk": _disk(root),
         }
+
+
+def _is_used(stage: Stage, settings: Settings) -> bool:
+    """Whether the profile asks for a stage: frames do not wait for a model that is not wanted."""
+    return settings.profile == FULL or stage.model != VLM
 
 
 def _stage(stage: Stage, evidence: EvidenceStore, catalog: Catalog | None, last_run: dict[str, Any]) -> dict[str, Any]:

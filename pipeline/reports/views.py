@@ -27,6 +27,18 @@ FROM (
 """.strip()
 """One row for each line of text of each frame, as the model reads it that the frame's outcome now points at."""
 
+FRAME_MODALITIES = """
+SELECT f.frame_id, f.run_id, f.ts_utc,
+       coalesce(o.status, 'pending') AS ocr,
+       CASE WHEN k.frame_id IS NULL THEN 'not chosen' ELSE coalesce(v.status, 'pending') END AS vlm,
+       f.window_record_id IS NOT NULL AS window_known, f.uia_record_id IS NOT NULL AS uia
+FROM frames f
+LEFT JOIN stage_outcomes o ON o.stage = 'find_text_lines' AND o.sample_id = f.frame_id
+LEFT JOIN keyframes k ON k.frame_id = f.frame_id
+LEFT JOIN stage_outcomes v ON v.stage = 'describe_screen' AND v.sample_id = k.keyframe_id
+""".strip()
+"""One row for each frame: what is known of it, and by which means."""
+
 _TYPES = {
     pa.string(): "VARCHAR",
     pa.int32(): "INTEGER",
@@ -38,13 +50,14 @@ _TYPES = {
 
 
 def view_statements(facts: Path) -> list[str]:
-    """SQL that creates a view for each fact table, and `ocr_lines`; a table without files is an empty view."""
+    """SQL that creates a view for each fact table, empty where it has no files, and the views over them."""
     statements = []
     for table in TABLES:
         has_files = next((facts / table).glob("run_id=*/day=*/hour=*/part-*.parquet"), None) is not None
         body = _over_files(facts, table) if has_files else _empty(table)
         statements.append(f"CREATE VIEW {table} AS {body}")
-    return [*statements, f"CREATE VIEW ocr_lines AS {OCR_LINES}"]
+    views = {"ocr_lines": OCR_LINES, "frame_modalities": FRAME_MODALITIES}
+    return [*statements, *(f"CREATE VIEW {name} AS {body}" for name, body in views.items())]
 
 
 def _over_files(facts: Path, table: str) -> str:

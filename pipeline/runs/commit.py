@@ -13,6 +13,7 @@ from pipeline.settings import Settings
 from pipeline.stages.batch import SampleResult
 from pipeline.stores.catalog import DONE, FAILED, PARKED, Catalog, Outcome, Sample
 from pipeline.stores.facts import FactsStore
+from pipeline.stores.kept_replies import keep_reply
 from pipeline.stores.other_models import BesideOutcomes, keep_replaced
 from schemas.arrow import KEYS, table_schema
 
@@ -31,6 +32,9 @@ def commit_shard(
     shard = result.shard
     if result.batch.rows.num_rows:
         facts.merge(stage.table, shard.run_id, shard.day, shard.hour, stage.name, result.batch.rows)
+    for item in result.batch.results:
+        if item.failure is not None and item.failure.reply:
+            keep_reply(facts.root, stage.name, item.sample_id, item.failure.code, fingerprint, item.failure.reply)
     outcomes = _outcomes(stage, result, fingerprint, catalog, settings, now_us)
     failed = [outcome.sample.sample_id for outcome in outcomes if outcome.status != DONE]
     still_done = catalog.done_among(stage.name, failed) if stage.model else set()

@@ -18,16 +18,16 @@ from pipeline.gate import Gate
 from pipeline.runs.day_stages import build_days
 from pipeline.runs.discover import discover
 from pipeline.runs.keep_indexes import IndexKeeper
+from pipeline.runs.keyframe_budget import settle_keyframes
 from pipeline.runs.manifest import RunManifest, note_attempt, note_crashes
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.report import RunOptions, RunReport
-from pipeline.runs.sample_stages import EMBED, SampleStages
+from pipeline.runs.sample_stages import EMBED, VLM, SampleStages
 from pipeline.runs.work import EmbedSource, ModelSource, Work, require_idle
 from pipeline.settings import Settings
 from pipeline.stores.catalog import Catalog
 from pipeline.stores.evidence import EvidenceStore
 from pipeline.stores.lock import hold_lock
-from schemas.evidence import FRAME
 
 DAYS = "days"
 
@@ -109,6 +109,9 @@ class _Loop:
         work = self.work
         work.healer.missing()
         work.project()
+        settle_keyframes(work.catalog, work.settings.keyframes_per_hour)
+        if work.has_vlm and work.gate.ask().open:
+            work.require_models()
         discover(work.evidence, work.catalog)
         if self._frames_wait_for_a_model() and work.gate.ask().open:
             work.engine.prepare()
@@ -121,7 +124,7 @@ class _Loop:
     def _frames_wait_for_a_model(self) -> bool:
         """Tell whether the engine will be asked to run a model, as far as can be seen before the first stage."""
         work = self.work
-        stages = [stage for stage in work.stages if stage.model and stage.record_type == FRAME]
+        stages = [stage for stage in work.stages if stage.reads_pictures and (stage.model != VLM or work.has_vlm)]
         return any(
             work.catalog.count_samples(stage.record_type) if work.options.reprocess or work.options.beside
             else work.catalog.pending(stage.name, stage.record_type, None, work.now_us())

@@ -2,31 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import tenacity
 
 from pipeline.clients.embed import EmbedClient
+from pipeline.clients.vlm_endpoint import VlmServer
 from pipeline.dataroot import DataRoot
-from pipeline.engines.served import text_model
-from pipeline.engines.shards import TextModel
+from pipeline.engines.served import screen_model, text_model
+from pipeline.engines.shards import Model, ScreenModel
 from pipeline.engines.spans import EmbedModel
-from pipeline.errors import NotInstalled
+from pipeline.errors import NotInstalled, Unavailable
 from pipeline.gate import Gate
 from pipeline.runs.model_choice import DEFAULT_MODEL, described
 from pipeline.runs.servers import ensure_server, missing_package, not_installed
-from pipeline.runs.work import EmbedSource, ModelSource
+from pipeline.runs.vlm import find_vlm
+from pipeline.runs.work import EmbedSource, ModelSource, require_idle
 from pipeline.settings import Settings
 from pipeline.stores.embeddings import EmbeddingMemo
 from schemas.serving import Embedding, ModelIdentity, SampleFailure, TextEmbedder
 
+_LOOK_AT_GATE_EVERY_S = 0.25
+
 
 def served_models(root: DataRoot, settings: Settings, gate: Gate, name: str = DEFAULT_MODEL) -> ModelSource:
-    """Make the source of models that run in our own servers on loopback `[model-1]`; `name` says which OCR model."""
+    """Make the source of models on loopback `[model-1]`: in our own servers, and a VLM behind its endpoint.
 
-    def ready(kind: str) -> TextModel:
+    `name` says which OCR model.
+    """
+    vlm = _VlmSource(root, settings, gate)
+
+    def ready(kind: str) -> Model:
+        if kind == "vlm":
+            return vlm.ready()
         server = ensure_server(root, settings, kind, described(settings, name))
         return text_model(root, settings, server, lambda: gate.ask().open, settings.request_concurrency)
 
     return ready
+
+
+@dataclass
+class _VlmSource:
+    """Finds the VLM. Once it was there, an outage is a pause: it is waited for, while the user is idle."""
+
+    root: DataRoot
+    settings: Settings
+    gate: Gate
+    was_there: bool = False
+
+    def ready(self) -> ScreenModel:
+        """The VLM, ready to be asked. Raises Unavailable, ContractInvalid, Blocked when the gate closes meanwhile."""
+        server = self._patiently(self._find) if self.was_there else self._find()
+        self.was_there = True
+        return screen_model(
+            self.root, self.settings, server, lambda: self.gate.ask().open, self.settings.vlm_concurrency
+        )
+
+    def _find(self) -> VlmServer:
+        return find_vlm(self.root, self.settings)
+
+    def _patiently(self, find: Callable[[], VlmServer]) -> VlmServer:
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(Unavailable),
+            stop=tenacity.stop_after_delay(self.settings.vlm_outage_s),
+            wait=tenacity.wait_exponential(multiplier=0.25, max=5),
+            sleep=self._sleep,
+            reraise=True,
+        )(find)
+
+    def _sleep(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            require_idle(self.gate)
+            time.sleep(min(left, _LOOK_AT_GATE_EVERY_S))
 
 
 def served_embedder(root: DataRoot, settings: Settings, gate: Gate) -> EmbedSource | NotInstalled:

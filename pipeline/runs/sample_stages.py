@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from pipeline import __version__
 from pipeline.dag import Stage
 from pipeline.engines.local import LocalEngine
-from pipeline.engines.shards import Engine, Shard, ShardResult, TextModel
+from pipeline.engines.shards import Engine, Model, ScreenModel, Shard, ShardResult
 from pipeline.engines.spans import EmbedModel, embed_shards
 from pipeline.errors import Blocked, DamagedFactFile, NotInstalled, Unavailable
 from pipeline.runs.commit import commit_shard
+from pipeline.runs.full_profile import NO_VLM
+from pipeline.runs.known_records import known_results
 from pipeline.runs.outages import Outages, wait_s
 from pipeline.runs.servers import MOST_DEATHS, RESTART_WAIT
 from pipeline.runs.sizing import ShardSizer, cut_shards
@@ -23,13 +25,13 @@ from pipeline.stages.batch import Batch, SampleResult
 from pipeline.stores.catalog import Catalog, Sample
 from pipeline.stores.other_models import BesideOutcomes, note_engine_model
 from schemas.arrow import table_schema
-from schemas.evidence import FRAME
 from schemas.serving import SampleFailure
 
 _BLAMED = SampleFailure("server_gone", "the model server died each time it had this sample", retryable=True)
 _PAUSE_S = 0.25
 
 EMBED = "embed"
+VLM = "vlm"
 
 Outcomes = Catalog | BesideOutcomes
 """Where what became of samples is written: the catalog's own table, or beside it."""
@@ -72,12 +74,14 @@ class SampleStages:
         redo = bool(stage.model) and self.work.options.reprocess and stage.name not in self.reprocessed
         pending = self._pending(stage, fingerprint)
         if stage.model and (pending or redo):
-            if stage.model == EMBED and not self._can_embed(stage, len(pending)):
+            if not self._may_ask(stage, len(pending)):
                 return False
             model, fingerprint = self._ready(stage)
             if redo:
                 pending = self._pending(stage, fingerprint, parked_too=True)
                 self.reprocessed.add(stage.name)
+            if isinstance(model, ScreenModel) and self._take_known(stage, pending, fingerprint, model):
+                pending = self._pending(stage, fingerprint if redo else None, parked_too=redo)
         if fingerprint is None:
             return False
         return self._work_on(stage, pending, fingerprint, model, self.work.catalog)
@@ -100,18 +104,19 @@ class SampleStages:
         due = (outcomes.next_retry_us(stage) for stage, outcomes in sorted(self.beside.items()))
         return min((moment for moment in due if moment is not None), default=None)
 
-    def _ready(self, stage: Stage) -> tuple[TextModel | EmbedModel, str]:
+    def _ready(self, stage: Stage) -> tuple[Model | EmbedModel, str]:
         """Get a stage's model ready; gives the stage's fingerprint with it. Raises Blocked, Unavailable."""
         self.work.require_idle()
         model = self._model(stage)
         self.work.manifest.content["models"][stage.model] = model.identity.model_dump()
-        fingerprint = stage.fingerprint(model.identity)
-        if stage.model != EMBED:
+        prompt_hash = model.prompt.sha256 if isinstance(model, ScreenModel) else ""
+        fingerprint = stage.fingerprint(model.identity, prompt_hash)
+        if stage.model not in (EMBED, VLM):
             note_engine_model(self.work.catalog, stage.name, fingerprint, self.work.options.engine_model)
         return model, fingerprint
 
     def _work_on(
-        self, stage: Stage, pending: list[Sample], fingerprint: str, model: TextModel | EmbedModel | None,
+        self, stage: Stage, pending: list[Sample], fingerprint: str, model: Model | EmbedModel | None,
         outcomes: Outcomes,
     ) -> bool:  # fmt: skip
         limit = self._limit(stage)
@@ -139,7 +144,27 @@ class SampleStages:
 
     def _limit(self, stage: Stage) -> int | None:
         """How many samples a stage may take; only frames that go to models are counted."""
-        return self.frames_left if stage.model and stage.record_type == FRAME else None
+        return self.frames_left if stage.reads_pictures else None
+
+    def _may_ask(self, stage: Stage, pending: int) -> bool:
+        """Whether there is a model for a stage. Raises Unavailable where there is none for one asked for by name."""
+        if stage.model == EMBED:
+            return self._can_embed(stage, pending)
+        if stage.model == VLM and not self.work.has_vlm:
+            if stage.name in self.work.options.stages:
+                raise Unavailable(f"{stage.name} needs a VLM; {NO_VLM}", remedy="pipeline run --profile full")
+            return False
+        return True
+
+    def _take_known(self, stage: Stage, pending: list[Sample], fingerprint: str, model: Model) -> bool:
+        """Take what the model has said before from its records; tells whether there was any. Raises Blocked."""
+        counts: Counter[str] = Counter()
+        for result in known_results(stage, pending, model, self.work.facts):
+            self.work.begin()
+            self.work.fingerprints[stage.name] = fingerprint
+            counts += self._commit(stage, result, fingerprint, self.work.catalog)
+        self.work.report.samples.setdefault(stage.name, Counter()).update(counts)
+        return bool(counts)
 
     def _can_embed(self, stage: Stage, pending: int) -> bool:
         """Embedding is optional: where it was not installed this is said once. Raises NotInstalled if asked for it."""
@@ -152,7 +177,7 @@ class SampleStages:
             self.left_out.add(stage.name)
         return callable(embedder)
 
-    def _model(self, stage: Stage) -> TextModel | EmbedModel:
+    def _model(self, stage: Stage) -> Model | EmbedModel:
         if stage.model != EMBED:
             return self.work.models(stage.model)
         assert callable(self.work.embedder)  # that is what was asked before
@@ -181,13 +206,13 @@ class SampleStages:
 
     def _note(self, stage: Stage, counts: Counter[str]) -> None:
         self.work.report.samples.setdefault(stage.name, Counter()).update(counts)
-        if stage.model and stage.record_type == FRAME and self.frames_left is not None:
+        if stage.reads_pictures and self.frames_left is not None:
             self.frames_left = max(0, self.frames_left - counts.total())
         self.work.progress.advance(counts.total())
         self.work.project_now_and_then()
 
     def _results(
-        self, stage: Stage, engine: Engine, shards: Iterator[Shard], model: TextModel | EmbedModel | None
+        self, stage: Stage, engine: Engine, shards: Iterator[Shard], model: Model | EmbedModel | None
     ) -> Iterator[ShardResult]:
         if isinstance(model, EmbedModel):
             return embed_shards(stage, self._while_idle(shards), model, self.work.facts, __version__)
@@ -227,10 +252,14 @@ class SampleStages:
             raise Unavailable(
                 f"the {stage.model} server died {MOST_DEATHS} times in a row and is given up;"
                 " what it had not read stays pending",
-                remedy=f"read {self.work.root.logs / f'{stage.model}.log'}; pipeline doctor says more",
+                remedy=f"read {self._log_of(stage)}; pipeline doctor says more",
             )
-        log.warning("the %s server died; it is started again", stage.model)
+        then = "it is waited for" if stage.model == VLM else "it is started again"
+        log.warning("the %s server died; %s", stage.model, then)
         over = time.monotonic() + wait_s(max(1, self.outages.in_a_row), RESTART_WAIT)
         while (left_s := over - time.monotonic()) > 0:
             self.work.require_idle()
             time.sleep(min(left_s, _PAUSE_S))
+
+    def _log_of(self, stage: Stage) -> str:
+        return "its own log" if stage.model == VLM else str(self.work.root.logs / f"{stage.model}.log")

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 from pipeline.dag import select
 from pipeline.dataroot import DataRoot
-from pipeline.engines.shards import Engine, TextModel
+from pipeline.engines.shards import Engine, Model
 from pipeline.engines.spans import EmbedModel
 from pipeline.errors import Blocked, DamagedFactFile, NotInstalled
 from pipeline.gate import Gate
 from pipeline.runs.commit import project_outcomes
+from pipeline.runs.full_profile import FULL, require_full
 from pipeline.runs.heal import Healer
 from pipeline.runs.manifest import RunManifest
 from pipeline.runs.progress import ProgressReport
@@ -25,8 +26,8 @@ from pipeline.stores.facts import FactsStore
 PROJECT_EVERY_S = 10.0
 """How long `stage_outcomes` may stay behind the catalog while a run works; at its end it is up to date."""
 
-ModelSource = Callable[[str], TextModel]
-"""Gets a model ready by its kind: starts or adopts its server. Raises Unavailable."""
+ModelSource = Callable[[str], Model]
+"""Gets a model ready by its kind: starts or adopts its server, or finds its endpoint. Raises Unavailable."""
 
 EmbedSource = Callable[[str], EmbedModel]
 """Gets the embedding model ready for a stage; what is in that stage's records is not asked for again. Raises
@@ -58,14 +59,30 @@ class Work:
         self.report = RunReport(self.manifest.run_id, self.engine.name, healed=self.healer.healed)
         self.manifest.content.update(indexes=self.report.renewed, healed=self.healer.healed)
         self._projected_at = time.monotonic()
+        self._models_there = False
 
     def require_idle(self) -> None:
         """Ask the gate. Raises Blocked."""
         require_idle(self.gate)
 
+    @property
+    def has_vlm(self) -> bool:
+        """Whether the profile asks for a VLM."""
+        return self.settings.profile == FULL
+
+    def require_models(self) -> None:
+        """Check, once and before any work, that nothing is missing that the profile asks for. Raises Unavailable."""
+        if self.has_vlm and not self._models_there:
+            require_full(self.settings)
+        self._models_there = True
+
     def begin(self) -> None:
-        """What follows is work: from here on the run leaves a manifest. Raises Blocked unless the user is idle."""
+        """What follows is work: from here on the run leaves a manifest.
+
+        Raises Blocked unless the user is idle, Unavailable when something is missing that the profile asks for.
+        """
         self.require_idle()
+        self.require_models()
         self.manifest.begin()
 
     def heal(self, error: DamagedFactFile) -> None:

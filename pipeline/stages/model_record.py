@@ -14,13 +14,19 @@ from schemas.serving import ModelIdentity
 
 @dataclass(frozen=True, slots=True)
 class Making:
-    """How records are made: the stage, its version, the hash of its configuration, the model, the code."""
+    """How records are made: the stage, its version, the hash of its configuration, the model, its prompt, the code."""
 
     stage: str
     stage_version: int
     config_hash: str
     model: ModelIdentity
     code_version: str
+    prompt: str = ""
+    prompt_hash: str = ""
+
+    def record_id(self, run_id: str, sample_id: str, modality: str) -> str:
+        """The id of the record that a sample gets."""
+        return record_id(run_id, sample_id, modality, self.model.model_digest, self.prompt_hash, self.config_hash)
 
 
 def model_record(
@@ -37,7 +43,7 @@ def model_record(
     source_ids: Sequence[str] = (),
     vectors: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Make a row of `records` for a model without a prompt. `output` is canonical JSON. Raises NotCanonical."""
+    """Make a row of `records` for what a model said. `output` is canonical JSON. Raises NotCanonical."""
     provenance = {
         "stage": making.stage,
         "stage_version": making.stage_version,
@@ -48,7 +54,7 @@ def model_record(
     }
     model = making.model
     row: dict[str, Any] = {
-        "record_id": record_id(run_id, sample_id, modality, model.model_digest, "", making.config_hash),
+        "record_id": making.record_id(run_id, sample_id, modality),
         "schema_version": SCHEMA_VERSION,
         "record_type": RECORD_TYPE,
         "run_id": run_id,
@@ -59,8 +65,8 @@ def model_record(
         "provider_id": model.provider_id,
         "model_id": model.model_id,
         "model_digest": model.model_digest,
-        "prompt_hash": "",
-        "prompt": "",
+        "prompt_hash": making.prompt_hash,
+        "prompt": making.prompt,
         "output_json": output.decode(),
         "output_sha256": sha256_hex(output),
         "emb_vectors": list(vectors),

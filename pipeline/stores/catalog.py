@@ -136,7 +136,8 @@ class Catalog:
                 self.connection.execute(
                     f"INSERT OR IGNORE INTO unprojected SELECT run_id, day, hour {where}", (stage, sample_id)
                 )
-                self.connection.execute(f"DELETE {where}", (stage, sample_id))
+                if self.connection.execute(f"DELETE {where}", (stage, sample_id)).rowcount:
+                    self._bump(stage, [(run_id, day)])
                 self.connection.execute(
                     "DELETE FROM other_outcomes WHERE stage = ? AND sample_id = ?", (stage, sample_id)
                 )
@@ -270,6 +271,10 @@ class Catalog:
             (stage, run_id, day, fingerprint, inputs, row_count),
         )
         self._bump(stage, [(run_id, day)])
+
+    def forget_days(self, stage: str) -> None:
+        """Have a day stage build every (run, day) again."""
+        self.connection.execute("DELETE FROM day_outcomes WHERE stage = ?", (stage,))
 
     def _inputs_by_day(self, sources: Sequence[str]) -> dict[tuple[str, str], str]:
         marks = ",".join("?" * len(sources))

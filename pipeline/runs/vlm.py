@@ -1,0 +1,107 @@
+"""Which VLM a run uses: what is configured, what the endpoint serves, and that it is the same `[model-2]`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pipeline.clients.endpoint import require_loopback
+from pipeline.clients.vlm_endpoint import START, ModelCard, Told, VlmServer, ask_endpoint
+from pipeline.dataroot import DataRoot
+from pipeline.errors import Unavailable
+from pipeline.runs.model_files import WEIGHTS, folder_digest, model_files
+from pipeline.settings import Settings
+from schemas.canonical import canonical_sha256
+from schemas.serving import ModelIdentity
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+URL_VARIABLE = "EXTERNAL_VLLM_BASE_URL"
+CONFIGURE = "pipeline run --profile full --set vlm_model_path=FOLDER (or set it in pipeline.toml)"
+
+_MOST_NAMED = 3
+_LONGEST_NAME = 80
+
+
+def find_vlm(root: DataRoot, settings: Settings) -> VlmServer:
+    """Find the VLM that is configured, ready to be asked. Raises Unavailable, ContractInvalid beyond loopback."""
+    folder = model_folder(settings)
+    url, token = vlm_url(settings), read_token(settings)
+    told = ask_endpoint(url, token)
+    card = served_card(told, settings, url)
+    return VlmServer(url, card.id, _identity(root, folder, card, told), token)
+
+
+def vlm_url(settings: Settings) -> str:
+    """Where the endpoint is, without the `/v1` that some write behind it. Raises ContractInvalid beyond loopback."""
+    given = settings.vlm_url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
+    return require_loopback(given.rstrip("/").removesuffix("/v1"))
+
+
+def model_folder(settings: Settings) -> Path:
+    """The folder of the model's files. Raises Unavailable when it is not set, not there or holds no model."""
+    if not settings.vlm_model_path:
+        raise Unavailable("no VLM is configured: vlm_model_path is empty", remedy=CONFIGURE)
+    folder = Path(settings.vlm_model_path)
+    if not folder.is_dir():
+        raise Unavailable(f"the VLM's folder {folder} is not there", remedy=CONFIGURE)
+    names = {path.name for path in model_files(folder)}
+    if "config.json" not in names:
+        raise Unavailable(f"the VLM's folder {folder} holds no config.json", remedy=CONFIGURE)
+    if not any(name.endswith(WEIGHTS) for name in names):
+        raise Unavailable(f"the VLM's folder {folder} holds no weights (*.safetensors)", remedy=CONFIGURE)
+    return folder
+
+
+def read_token(settings: Settings) -> str:
+    """The endpoint's key; empty without one. Raises Unavailable for a file that cannot be read, or that others may."""
+    if not settings.vlm_token_file:
+        return ""
+    path = Path(settings.vlm_token_file)
+    try:
+        if path.stat().st_mode & 0o077:
+            raise Unavailable(f"the VLM's key file {path} may be read by others", remedy=f"chmod 600 {path}")
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        raise Unavailable(
+            f"the VLM's key file {path} cannot be read ({type(error).__name__})", remedy="set vlm_token_file right"
+        ) from error
+
+
+def served_card(told: Told, settings: Settings, url: str) -> ModelCard:
+    """The model that is wanted, as the endpoint serves it. Raises Unavailable when it serves others only."""
+    folder = Path(settings.vlm_model_path)
+    found = [card for card in told.models if _is_wanted(card, settings.vlm_model, folder)]
+    if found:
+        return found[0]
+    names = ", ".join(_shown(card.id) for card in told.models[:_MOST_NAMED]) or "nothing"
+    raise Unavailable(
+        f"the VLM endpoint {url} serves {names}, and not {settings.vlm_model or folder}",
+        remedy=f"vllm serve {folder} (docs/operating.md), or set vlm_model to the name it is served under",
+    )
+
+
+def _is_wanted(card: ModelCard, wanted: str, folder: Path) -> bool:
+    """By its name where one is set; else by the folder it was loaded from, which may not be another one either way."""
+    loaded_from = Path(card.root or card.id)
+    if loaded_from.is_absolute() and loaded_from.is_dir() and loaded_from.resolve() != folder.resolve():
+        return False
+    if wanted:
+        return card.id == wanted
+    return loaded_from.resolve() == folder.resolve() or card.id == folder.name
+
+
+def _identity(root: DataRoot, folder: Path, card: ModelCard, told: Told) -> ModelIdentity:
+    """Who the model is: its files, and what the endpoint tells of the runtime. Where the files lie does not matter."""
+    name = Path(card.id).name if card.id.startswith("/") else card.id
+    provider = card.owned_by or "openai-compatible"
+    try:
+        files = folder_digest(root, folder)
+    except OSError as error:
+        raise Unavailable(f"the VLM's folder {folder} cannot be read ({error.strerror})", remedy=START) from error
+    digest = canonical_sha256({"files": files, "model": name, "provider": provider, "version": told.version})
+    return ModelIdentity(provider_id=provider, model_id=name, model_digest=digest)
+
+
+def _shown(name: str) -> str:
+    """A name that a server gave, safe to be printed."""
+    return ascii(name[:_LONGEST_NAME]).strip("'\"")
