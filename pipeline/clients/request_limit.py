@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _FIRST = 2.0
+_UNSEEN = 2
 _WAITING = re.compile(rb"^vllm:num_requests_waiting(?:\{[^}\n]*\})? ([0-9]{1,9}(?:\.0*)?)$", re.MULTILINE)
 
 
@@ -29,6 +30,11 @@ class RequestLimit:
     def refused(self) -> None:
         """The server said that it is too busy."""
         self._limit = max(1.0, self._limit / 2)
+
+    def unseen(self) -> None:
+        """The server does not tell of its queue: it gets the request that it works on, and the next one."""
+        self._most = min(self._most, _UNSEEN)
+        self._limit = min(self._limit, float(self._most))
 
     def waiting(self, requests: int) -> None:
         """So many requests wait in the server's queue: they are better kept here, where they can be cancelled."""

@@ -124,7 +124,7 @@ class ScreenCalls:
         try:
             async for attempt in self._attempts():
                 with attempt:
-                    if self.lost is not None or not self._may_send():
+                    if self.lost is not None or self._closed.is_set() or not self._may_send():
                         raise _Closed
                     outcome = await self._post(session, index, body)
             self._limit.answered()
@@ -196,6 +196,7 @@ class ScreenCalls:
                 async with asyncio.timeout(_LOOK_AT_QUEUE_EVERY_S), session.get(url, allow_redirects=False) as told:
                     waiting = read_waiting(await _read(told)) if told.status == 200 else None
                 if waiting is None:
+                    self._limit.unseen()
                     return
                 self._limit.waiting(waiting)
             await asyncio.sleep(_LOOK_AT_QUEUE_EVERY_S)

@@ -9,11 +9,12 @@ from pydantic import Field, ValidationError
 
 from pipeline.clients.endpoint import exchange
 from pipeline.errors import Unavailable
-from schemas.fields import Foreign
+from schemas.fields import Foreign, Sha256
 from schemas.serving import ModelIdentity
 
 START = "start it: docs/operating.md, 'A vision model'; or run with --profile embedded"
 
+_REFUSED = (401, 403)
 _TIMEOUT_S = 5.0
 _MAX_BYTES = 1 << 20
 
@@ -34,6 +35,7 @@ class ModelCard(Foreign):
     id: str = Field(min_length=1, max_length=1_000)
     root: str | None = Field(default=None, max_length=4_000)
     owned_by: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    model_digest: Sha256 | None = Field(default=None, description="given by our own server only")
 
 
 class _ModelList(Foreign):
@@ -58,13 +60,13 @@ def ask_endpoint(url: str, token: str) -> Told:
     Raises Unavailable when it does not answer as such an endpoint would, ContractInvalid for one that is not on
     loopback, before anything is sent `[model-1]`.
     """
-    status, _ = _get(url, "/health", token)
-    if status != 200:
-        raise Unavailable(f"the VLM endpoint {url} is not well: /health answers {status}", remedy=START)
+    health, _ = _get(url, "/health", token)
+    if health != 200 and health not in _REFUSED:
+        raise Unavailable(f"the VLM endpoint {url} is not well: /health answers {health}", remedy=START)
     status, body = _get(url, "/v1/models", token)
-    if status in (401, 403):
+    if health in _REFUSED or status in _REFUSED:
         raise Unavailable(
-            f"the VLM endpoint {url} refuses the key that it was given ({status})",
+            f"the VLM endpoint {url} refuses the key that it was given",
             remedy="pipeline run --set vlm_token_file=FILE, with the key that its server was started with",
         )
     try:
@@ -72,9 +74,7 @@ def ask_endpoint(url: str, token: str) -> Told:
             raise ValueError(f"/v1/models answers {status}")
         models = _ModelList.model_validate_json(body).data
     except ValidationError as error:
-        raise Unavailable(
-            f"the VLM endpoint {url} does not list its models as OpenAI's API does", remedy=START
-        ) from error
+        raise Unavailable(f"the VLM endpoint {url} lists no models as OpenAI's API does", remedy=START) from error
     except ValueError as error:
         raise Unavailable(f"the VLM endpoint {url} lists no models: {error}", remedy=START) from error
     return Told(models, _version(url, token))

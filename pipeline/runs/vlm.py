@@ -98,7 +98,13 @@ def _identity(root: DataRoot, folder: Path, card: ModelCard, told: Told) -> Mode
         files = folder_digest(root, folder)
     except OSError as error:
         raise Unavailable(f"the VLM's folder {folder} cannot be read ({error.strerror})", remedy=START) from error
-    digest = canonical_sha256({"files": files, "model": name, "provider": provider, "version": told.version})
+    digest = canonical_sha256({
+        "files": files,
+        "model": name,
+        "provider": provider,
+        "version": told.version,
+        "runtime": card.model_digest or "",
+    })  # fmt: skip
     return ModelIdentity(provider_id=provider, model_id=name, model_digest=digest)
 
 
