@@ -10,7 +10,7 @@ from screen_memory import InProcessModel, Memory, minutes, open_gate, rows
 
 from pipeline.dag import Stage
 from pipeline.engines.local import LocalEngine
-from pipeline.engines.shards import Shard, ShardResult, TextModel, nothing_done
+from pipeline.engines.shards import Shard, ShardResult, Model, nothing_done
 from pipeline.errors import Blocked, Unavailable
 from pipeline.runs.loop import run
 from pipeline.runs.progress import LogProgress
@@ -28,7 +28,7 @@ class SideBySide(LocalEngine):
         self._server_gone = server_gone
 
     def run(
-        self, stage: Stage, shards: Iterable[Shard], model: TextModel | None, code_version: str
+        self, stage: Stage, shards: Iterable[Shard], model: Model | None, code_version: str
     ) -> Iterator[ShardResult]:
         taken = list(shards)
         if stage.model:

@@ -61,7 +61,7 @@ def test_a_record_is_of_the_frame_and_the_outcome_of_the_keyframe() -> None:
 
 
 def test_time_and_tokens_are_no_part_of_the_row_hash() -> None:
-    def later(_: Sequence[FrameRef]) -> Iterator[tuple[int, DescribedScreen | SampleFailure]]:
+    def later(frames: Sequence[FrameRef]) -> Iterator[tuple[int, DescribedScreen | SampleFailure]]:
         yield 1, DescribedScreen(SCREEN, prompt_tokens=1, reply_tokens=2, elapsed_us=3)
 
     assert describe_screen(FRAMES, later, MAKING).rows["row_hash"] == records()["row_hash"]
