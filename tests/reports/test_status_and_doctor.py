@@ -249,6 +249,8 @@ def test_a_fit_dataroot_has_no_failures_and_each_problem_has_its_remedy(memory: 
         "ocr model",
         "embedding model",
         "landscape",
+        "ocr server",
+        "embed server",
         "vlm",
     }
     assert {level for level, _, _ in found.values()} <= {"ok", "warning"}
