@@ -10,7 +10,7 @@ from screen_memory import InProcessModel, Memory, minutes, open_gate, rows
 
 from pipeline.dag import Stage
 from pipeline.engines.local import LocalEngine
-from pipeline.engines.shards import Shard, ShardResult, Model, nothing_done
+from pipeline.engines.shards import Model, Shard, ShardResult, nothing_done
 from pipeline.errors import Blocked, Unavailable
 from pipeline.runs.loop import run
 from pipeline.runs.progress import LogProgress
