@@ -140,6 +140,7 @@ def _show_status(report: dict[str, Any], console: Console) -> None:
 
 def _show_surroundings(report: dict[str, Any], console: Console) -> None:
     gate, last, disk = report["gate"], report["last_run"], report["disk"]
+    console.print(f"profile: {report['profile']}")
     console.print(f"gate: {'open' if gate['open'] else 'closed'}, {gate['reason']}")
     for worker in report["workers"]:
         since = f" since {worker['since']}" if worker["since"] else ""

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
 
+from pipeline.clients.background import answers
 from pipeline.clients.endpoint import require_loopback
 from pipeline.errors import Unavailable
 from schemas.serving import FrameRef, ReadText, RunFile, SampleFailure
-
-if TYPE_CHECKING:
-    from pipeline.clients.text_calls import TextCalls
 
 Outcome = tuple[int, ReadText | SampleFailure]
 
@@ -72,24 +67,6 @@ class TextClient:
             timeout_s=self._timeout_s,
             finished=finished,
         )
-        thread = threading.Thread(target=_run, args=(calls, finished), name="text-client", daemon=True)
-        thread.start()
-        try:
-            while (outcomes := finished.get()) is not None:
-                yield from outcomes
-        finally:
-            calls.close()
-            thread.join()
-        if calls.error is not None:
-            raise calls.error
+        yield from answers(calls, finished, "text-client")
         if calls.lost is not None:
             raise ServerGone(calls.lost)
-
-
-def _run(calls: TextCalls, finished: SimpleQueue[list[Outcome] | None]) -> None:
-    try:
-        asyncio.run(calls.run())
-    except BaseException as error:  # noqa: BLE001  raised again in the consumer's thread
-        calls.error = error
-    finally:
-        finished.put(None)
