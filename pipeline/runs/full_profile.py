@@ -17,7 +17,7 @@ from pipeline.settings import Settings
 FULL = "full"
 NO_VLM = "profile embedded: OCR and embeddings; no VLM is configured"
 
-_OCR_PACKAGES = ("rapidocr", "onnxruntime", "PIL")
+_OCR_WEIGHTS = ("PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx")
 _GPU_DEVICES = ("nvidia0", "nvidiactl", "kfd", "dxg")
 """What NVIDIA's driver, AMD's, and WSL's give a machine that has a GPU for computing."""
 
@@ -46,7 +46,7 @@ def require_full(settings: Settings) -> None:
 
 def requirements(settings: Settings) -> Iterator[Requirement]:
     """Look at everything that the profile needs, changing nothing; what stands on a missing thing is left out."""
-    yield _look("OCR packages", _require_ocr)
+    yield _look("OCR", lambda: _require_ocr(settings))
     yield _look("embedding packages", _require_embedding)
     folder = _look("VLM folder", lambda: model_folder(settings))
     yield folder
@@ -68,13 +68,21 @@ def require_gpu(devices: Path = _DEVICES) -> None:
         )
 
 
-def _require_ocr() -> None:
-    missing = [name for name in _OCR_PACKAGES if find_spec(name) is None]
+def absent_weights() -> list[str]:
+    """The files of the OCR models that the installed package lacks."""
+    spec = find_spec("rapidocr")
+    folder = Path(spec.origin).parent / "models" if spec and spec.origin else Path()
+    return [name for name in _OCR_WEIGHTS if not (folder / name).is_file()]
+
+
+def _require_ocr(settings: Settings) -> None:
+    remedy = "pip install 'autocapture-pipeline[ocr]'"
+    runtime = "openvino" if settings.ocr_runtime == "openvino" else "onnxruntime"
+    missing = [name for name in ("rapidocr", runtime, "PIL") if find_spec(name) is None]
     if missing:
-        raise Unavailable(
-            f"OCR needs the package {missing[0]}, which is not installed",
-            remedy="pip install 'autocapture-pipeline[ocr]'",
-        )
+        raise Unavailable(f"OCR needs the package {missing[0]}, which is not installed", remedy=remedy)
+    if absent := absent_weights():
+        raise Unavailable(f"OCR needs {absent[0]}, which the package rapidocr lacks", remedy=remedy)
 
 
 def _require_embedding() -> None:

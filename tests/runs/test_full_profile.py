@@ -38,6 +38,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """All packages are there, whatever this installation was made with."""
     monkeypatch.setattr(full_profile, "find_spec", lambda name: True)
     monkeypatch.setattr(full_profile, "missing_package", lambda kind: None)
+    monkeypatch.setattr(full_profile, "absent_weights", list)
 
 
 def without(*names: str) -> Callable[[str], Any]:
@@ -69,6 +70,21 @@ def test_a_missing_ocr_package(
     monkeypatch.setattr(full_profile, "find_spec", without(package))
     assert told(memory, endpoint) == (
         f"OCR needs the package {package}, which is not installed",
+        "pip install 'autocapture-pipeline[ocr]'",
+    )
+
+
+def test_the_runtime_of_ocr_that_is_set(memory: Memory, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(full_profile, "find_spec", without("openvino"))
+    require_full(full_settings(memory.root, endpoint))
+    sentence, _ = told(memory, endpoint, ocr_runtime="openvino")
+    assert sentence == "OCR needs the package openvino, which is not installed"
+
+
+def test_missing_weights_of_ocr(memory: Memory, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(full_profile, "absent_weights", lambda: ["PP-OCRv6_rec_small.onnx"])
+    assert told(memory, endpoint) == (
+        "OCR needs PP-OCRv6_rec_small.onnx, which the package rapidocr lacks",
         "pip install 'autocapture-pipeline[ocr]'",
     )
 
