@@ -105,6 +105,17 @@ class Settings(BaseSettings):
     keyframes_per_hour: int = Field(
         default=60, ge=12, le=3600, description="frames of an hour that are shown to the VLM at most"
     )
+    vlm_server: Literal["endpoint", "own"] = Field(
+        default="endpoint",
+        description="endpoint: the VLM behind vlm_url is asked; own: one is started on vlm_model_path, by transformers",
+    )
+    vlm_device: Literal["cpu", "cuda"] = Field(default="cpu", description="where our own VLM server computes")
+    vlm_dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto", description="numbers of our own VLM server; auto takes float32 on cpu, bfloat16 on cuda"
+    )
+    vlm_image_pixels: int = Field(
+        default=1_003_520, ge=784, description="pixels to which our own VLM server shrinks a larger picture"
+    )
     vlm_url: str = Field(
         default="",
         description="the VLM's endpoint, on loopback; empty takes EXTERNAL_VLLM_BASE_URL, else http://127.0.0.1:8000",

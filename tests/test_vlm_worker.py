@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from command_line import RunCli
 
 from pipeline.dataroot import DataRoot
 from pipeline.runs.servers import start_server, stop_server
@@ -138,7 +139,7 @@ def test_a_folder_that_is_no_model_ends_it_with_5_one_sentence_and_the_command_t
     assert ended.returncode == 5
     reason, remedy = ended.stderr.strip().splitlines()[-1].split(" → ")
     assert reason == f"error: there is no model folder {tmp_path / 'none'}"
-    assert remedy.endswith("pipeline --set vlm_model_path=FOLDER workers up vlm")
+    assert remedy.endswith("pipeline workers up vlm --set vlm_model_path=FOLDER")
     assert not (tmp_path / "vlm.json").exists()
 
 
@@ -152,3 +153,21 @@ def test_an_installation_without_the_extra_says_how_to_add_it(tiny_vlm: Path, tm
     )
     assert ended.returncode == 5
     assert ended.stderr.strip().splitlines()[-1] == f"error: the VLM server needs the package llguidance → {INSTALL}"
+
+
+def test_the_command_that_starts_it_says_what_it_was_not_told(run_cli: RunCli, tmp_path: Path) -> None:
+    root = DataRoot(tmp_path / "data").create()
+    up = run_cli("--data-root", root, "workers", "up", "vlm")
+    assert up.returncode == 5
+    assert "no VLM is configured: vlm_model_path is empty" in up.stderr
+    assert "pipeline workers up vlm --set vlm_model_path=FOLDER" in up.stderr
+
+
+def test_a_vlm_comes_up_and_goes_down_by_command(run_cli: RunCli, tiny_vlm: Path, tmp_path: Path) -> None:
+    root = DataRoot(tmp_path / "data").create()
+    up = run_cli("--data-root", root, "workers", "up", "vlm", "--set", f"vlm_model_path={tiny_vlm}", "--json")
+    assert up.returncode == 0, up.stderr
+    server = json.loads(up.stdout)["workers"][2]
+    assert (server["kind"], server["state"], server["model_id"]) == ("vlm", "ready", "tiny-vlm")
+    down = run_cli("--data-root", root, "workers", "down", "vlm", "--json")
+    assert json.loads(down.stdout) == {"stopped": [{"kind": "vlm", "pid": server["pid"]}]}

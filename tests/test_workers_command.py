@@ -27,7 +27,7 @@ def root(tmp_path: Path) -> Iterator[DataRoot]:
 def test_the_ocr_server_comes_up_stays_for_the_next_command_and_goes_down(run_cli: Cli, root: DataRoot) -> None:
     up = run_cli("--data-root", root, "workers", "up", "ocr", "--json", "--set", "ocr_threads=1")
     assert up.returncode == 0, up.stderr
-    server, embed = json.loads(up.stdout)["workers"]
+    server, embed, _ = json.loads(up.stdout)["workers"]
     assert (embed["kind"], embed["state"]) == ("embed", "stopped")
     assert (server["kind"], server["state"], server["model_id"]) == ("ocr", "ready", "PP-OCRv6-small")
 
@@ -72,7 +72,7 @@ def test_a_missing_package_exits_with_5_and_says_how_to_install_it(
 def test_the_embedding_server_comes_up_alone_and_answers_a_question(run_cli: Cli, root: DataRoot) -> None:
     up = run_cli("--data-root", root, "workers", "up", "embed", "--json")
     assert up.returncode == 0, up.stderr
-    ocr, server = json.loads(up.stdout)["workers"]
+    ocr, server, _ = json.loads(up.stdout)["workers"]
     assert (ocr["state"], server["state"], server["model_id"]) == ("stopped", "ready", "all-MiniLM-L6-v2")
     vector = embed_question(root, "when is the invoice due", timeout_s=10, model_digest=server["model_digest"])
     assert vector is not None
@@ -113,4 +113,4 @@ def test_servers_that_were_not_installed_do_not_hold_up_the_others(
     up = run_cli("--data-root", root, "workers", "up", "--json", env={"PYTHONPATH": str(without_torch)})
     assert up.returncode == 0, up.stderr
     assert "pip install 'autocapture-pipeline[embed]'" in up.stderr
-    assert [server["state"] for server in json.loads(up.stdout)["workers"]] == ["ready", "stopped"]
+    assert [server["state"] for server in json.loads(up.stdout)["workers"]] == ["ready", "stopped", "stopped"]

@@ -40,8 +40,8 @@ _PICTURES = {
 _RANGE = 0.1
 """Weights five times as large as usual: another picture, or another token, then gives quite another answer."""
 
-_COMMON = 0.3
-_LEANINGS = {'"': 4.0, "]": 4.0, "{": 4.0}
+_COMMON = 0.2
+_LEANINGS = {'"': 20.0, "]": 28.0, "{": 34.0}
 _CONTEXT = 16_384
 
 
@@ -96,13 +96,16 @@ def _write_model(folder: Path, ids: dict[str, int], seed: int) -> None:
 def _lean_to_an_end(model: Any, folder: Path) -> None:
     """Make the marks that end a text or a list likelier than others, or each answer would be as long as allowed.
 
-    The first number of every token's vector is the same and large, so the first of each row of the last layer is what
-    that token is likely by, whatever was said before.
+    The first number of every token's vector is the same, and no layer changes it. So the first of each row of the last
+    layer is what that token is likely by, whatever was said before.
     """
     known = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
     torch = import_module("torch")
     with torch.no_grad():
         model.model.language_model.embed_tokens.weight[:, 0] = _COMMON
+        for layer in model.model.language_model.layers:
+            layer.self_attn.o_proj.weight[0] = 0
+            layer.mlp.down_proj.weight[0] = 0
         model.lm_head.weight[:, 0] = 0
         for mark, lean in _LEANINGS.items():
             model.lm_head.weight[known[mark], 0] = lean

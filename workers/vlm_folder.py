@@ -18,7 +18,7 @@ from pipeline.errors import Unavailable
 MODEL_TYPES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 """Models that take a picture as a grid of patches between `<|vision_start|>` and `<|vision_end|>`."""
 
-CHOOSE = "give the folder of a downloaded Qwen2-VL-2B-Instruct: pipeline --set vlm_model_path=FOLDER workers up vlm"
+CHOOSE = "give the folder of a downloaded Qwen2-VL-2B-Instruct: pipeline workers up vlm --set vlm_model_path=FOLDER"
 BYTES_OF = {"float32": 4, "bfloat16": 2, "float16": 2}
 _NEEDED = ("config.json", "tokenizer.json", "preprocessor_config.json")
 _HASHED = (".safetensors", ".json", ".jinja", ".txt")
@@ -59,7 +59,7 @@ def check_memory(folder: Path, dtype: str) -> None:
     if needed > free:
         raise Unavailable(
             f"the model in {folder} needs {_gib(needed)} of memory as {dtype}, and {_gib(free)} may be used",
-            remedy="end other programs, choose a smaller model, or: pipeline --set vlm_dtype=bfloat16 workers up vlm",
+            remedy="end other programs, choose a smaller model, or: pipeline workers up vlm --set vlm_dtype=bfloat16",
         )
 
 

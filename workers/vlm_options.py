@@ -13,7 +13,7 @@ from pipeline.errors import Unavailable
 DEVICES = ("cpu", "cuda")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 _USUAL_DTYPE = {"cpu": "float32", "cuda": "bfloat16"}
-_MAX_IMAGE_PIXELS = 1280 * 28 * 28
+MAX_IMAGE_PIXELS = 1280 * 28 * 28
 """1280 tokens for a picture: a screen of 1920 x 1080 is shrunk to about two thirds of its width."""
 
 
@@ -38,7 +38,7 @@ class VlmOptions:
         if self.device == "cuda" and not torch.cuda.is_available():
             raise Unavailable(
                 f"torch {torch.__version__} finds no CUDA device",
-                remedy="install torch with CUDA, or: pipeline --set vlm_device=cpu workers up vlm",
+                remedy="install torch with CUDA, or: pipeline workers up vlm --set vlm_device=cpu",
             )
 
 
@@ -49,7 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=DEVICES, default="cpu")
     parser.add_argument("--dtype", choices=DTYPES, default="auto", help="auto: float32 on cpu, bfloat16 on cuda")
     parser.add_argument("--threads", type=int, default=2, help="threads of the model's runtime")
-    parser.add_argument("--max-image-pixels", type=int, default=_MAX_IMAGE_PIXELS, help="larger pictures are shrunk")
+    parser.add_argument("--max-image-pixels", type=int, default=MAX_IMAGE_PIXELS, help="larger pictures are shrunk")
 
 
 def read_options(given: argparse.Namespace) -> VlmOptions:

