@@ -37,6 +37,9 @@ from workers.text_model import Box, RecognizedLine, TextModel
 TEXT_SCORE = 0.5
 """Lines read with less confidence are dropped."""
 
+ALONE_SCORE = 0.9
+"""The same for a line of one letter: an icon often looks somewhat like one."""
+
 UPRIGHT_FROM = 1.5
 """How many times as high as wide a line that the detector found must be to be read from top to bottom."""
 
@@ -58,7 +61,7 @@ class FrameReader:
     @cached_property
     def identity(self) -> ModelIdentity:
         """The model, with a digest over its fingerprint and over how frames are cut and lines set right."""
-        reading = {"text_score": str(TEXT_SCORE), "upright_from": str(UPRIGHT_FROM)}
+        reading = {"text_score": f"{TEXT_SCORE} {ALONE_SCORE}", "upright_from": str(UPRIGHT_FROM)}
         described = {
             "model": dict(self.model.fingerprint),
             "cut": CUT_PARAMETERS,
@@ -108,7 +111,7 @@ class FrameReader:
             # A block is a rectangle, and may hold a piece of a line that was cut out beside it.
             if not any(_covers(box, found[1]) for box in cut.lines)
         ]
-        return [found for found in lines + in_blocks if found[2] >= TEXT_SCORE]
+        return [found for found in lines + in_blocks if found[2] >= (TEXT_SCORE if len(found[0]) > 1 else ALONE_SCORE)]
 
     def _block(self, pixels: Pixels, block: Box) -> list[Found]:
         left, top, right, bottom = block

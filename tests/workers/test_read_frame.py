@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from text_models import PixelModel
 
 from schemas.serving import ReadFailed, ReadText, TextLine
 from workers.memo_file import MemoFile
 from workers.pp_ocr import PpOcr
 from workers.read_frame import FrameReader
-from workers.text_model import Interrupted, TextModel
+from workers.text_model import Interrupted, RecognizedLine, TextModel
 
 DESK = Path(__file__).parents[2] / "dataroot_fixtures" / "desk" / "spool"
 SCREENS = sorted(DESK.glob("**/*.blob"))
@@ -191,6 +191,19 @@ def test_every_line_lies_in_its_frame_once(counted: tuple[FrameReader, PixelMode
         for left, top, right, bottom in found:
             assert 0 <= left < right <= 1600
             assert 0 <= top < bottom <= 900
+
+
+@pytest.mark.parametrize(
+    ("text", "score", "kept"), [("X", 0.76, False), ("X", 0.95, True), ("OK", 0.6, True), ("OK", 0.4, False)]
+)
+def test_a_letter_alone_must_be_surer_than_a_word(text: str, score: float, kept: bool) -> None:
+    model = PixelModel()
+    model.recognize = lambda line: RecognizedLine(text, score)  # type: ignore[method-assign]
+    image = Image.new("RGB", (200, 100), "white")
+    ImageDraw.Draw(image).text((80, 40), "O", "black", ImageFont.load_default(20))
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    assert [line.text for line in lines(FrameReader(model), stream.getvalue())] == [text] * kept
 
 
 @pytest.mark.slow
