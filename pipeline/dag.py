@@ -10,11 +10,13 @@ from typing import Any, Literal
 from pipeline.errors import UsageError
 from pipeline.stages import build_spans as spans
 from pipeline.stages import choose_keyframes as keyframes
+from pipeline.stages import find_buttons as buttons
 from pipeline.stages.build_spans import build_spans
 from pipeline.stages.choose_keyframes import choose_keyframes
 from pipeline.stages.describe_screen import describe_screen
 from pipeline.stages.embed_spans import embed_spans
 from pipeline.stages.find_text_lines import find_text_lines
+from pipeline.stages.find_ui_elements import find_ui_elements
 from pipeline.stages.list_dialogs import list_dialogs
 from pipeline.stages.list_frames import list_frames
 from pipeline.stages.list_screens import list_screens
@@ -114,6 +116,11 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "list_ui_elements", 1, "day", "ui_elements", list_ui_elements,
         sources=("describe_screen",), hour_column="ts_utc",
+    ),
+    Stage(
+        "find_ui_elements", 1, "day", "ui_elements", find_ui_elements,
+        sources=("evidence", "list_frames", "choose_keyframes", "find_text_lines", "describe_screen"),
+        hour_column="ts_utc", parameters=buttons.PARAMETERS,
     ),
     Stage("list_dialogs", 1, "day", "dialogs", list_dialogs, sources=("describe_screen",), hour_column="ts_utc"),
 )  # fmt: skip

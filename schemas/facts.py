@@ -212,11 +212,11 @@ class UiElementFact(Contract):
     top: Int32 = Field(description="see left")
     right: Int32 = Field(description="see left; exclusive")
     bottom: Int32 = Field(description="see left; exclusive")
-    source: str = Field(description="who found it: `vlm`, `layout`")
+    source: str = Field(description="who found it: `uia`, `vlm` or `layout`")
     confidence: Int32 | None = Field(description="how sure the source is, in 1/10,000; null where it does not say")
-    record_id: str = Field(description="record that it is read from")
-    row_hash: Sha256 = Field(description="row hash of that record")
-    model_id: str = Field(description="model that found it")
+    record_id: str = Field(description="record that it is read from; of `uia` the snapshot, of `layout` the OCR record")
+    row_hash: Sha256 = Field(description="row hash of that record; of a snapshot the sha256 of its payload")
+    model_id: str = Field(description="model that found it; `uia` and `layout` name themselves")
     model_digest: Sha256 = Field(description="digest of that model")
 
 

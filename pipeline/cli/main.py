@@ -12,7 +12,20 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from pipeline import __version__
-from pipeline.cli import bundle, cite, contract, ingest, landscape, models, query, reports, sql, verify, workers
+from pipeline.cli import (
+    bundle,
+    cite,
+    contract,
+    ingest,
+    landscape,
+    models,
+    prompts,
+    query,
+    reports,
+    sql,
+    verify,
+    workers,
+)
 from pipeline.cli import run as run_command
 from pipeline.cli.context import DataRootOption, Invocation, JsonOption, SetOption
 from pipeline.errors import ExitCode, NothingToDo, PipelineError, Terminated
@@ -47,7 +60,9 @@ def _invocation(
     context.obj = Invocation(data_root, as_json, list(overrides or []))
 
 
-for _command in (ingest, run_command, query, cite, sql, landscape, reports, contract, verify, bundle, models, workers):
+for _command in (
+    ingest, run_command, query, cite, sql, landscape, reports, contract, verify, bundle, models, prompts, workers,
+):  # fmt: skip
     _command.add(app)
 
 

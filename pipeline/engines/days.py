@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.dag import Stage
-from pipeline.stages import build_spans, choose_keyframes, read_screens
+from pipeline.engines.pictures import grey_levels
+from pipeline.stages import build_spans, choose_keyframes, find_ui_elements, read_screens
 from pipeline.stages.batch import SampleInput
 from pipeline.stages.track_lines import FRAME_COLUMNS, RECORD_COLUMNS
 from pipeline.stores.catalog import Catalog
@@ -94,6 +95,27 @@ def _screen_inputs(run_id: str, day: str, facts: FactsStore, _: EvidenceStore, c
     return (records.filter(pc.is_in(records["record_id"], value_set=current)),)
 
 
+def _element_inputs(run_id: str, day: str, facts: FactsStore, evidence: EvidenceStore, catalog: Catalog) -> Inputs:
+    keyframes = facts.read_day("keyframes", run_id, day, "choose_keyframes", ["frame_id"])
+    frames = facts.read_day("frames", run_id, day, "list_frames", find_ui_elements.FRAME_COLUMNS)
+    frames = frames.filter(pc.is_in(frames["frame_id"], value_set=keyframes["frame_id"].combine_chunks()))
+    made = {stage: pa.array(sorted(catalog.outputs_of_day(stage, run_id, day)), pa.string()) for stage in _MADE_BY}
+    described = facts.read_day("records", run_id, day, "describe_screen", ["record_id", "sample_id"])
+    described = described.filter(pc.is_in(described["record_id"], value_set=made["describe_screen"]))
+    read = facts.read_day("records", run_id, day, "find_text_lines", find_ui_elements.RECORD_COLUMNS)
+    read = read.filter(pc.is_in(read["record_id"], value_set=made["find_text_lines"]))
+    snapshots = evidence.rows(frames["uia_record_id"].drop_null().unique().to_pylist())
+    return (
+        frames,
+        frozenset(described["sample_id"].to_pylist()),
+        read.filter(pc.is_in(read["sample_id"], value_set=frames["frame_id"].combine_chunks())),
+        {name: row.payload for name, row in snapshots.items()},
+        grey_levels(facts.root),
+    )
+
+
+_MADE_BY = ("describe_screen", "find_text_lines")
+
 _INPUTS: dict[str, Callable[[str, str, FactsStore, EvidenceStore, Catalog], Inputs]] = {
     "visit_urls": _visit_inputs,
     "track_lines": _track_inputs,
@@ -102,4 +124,5 @@ _INPUTS: dict[str, Callable[[str, str, FactsStore, EvidenceStore, Catalog], Inpu
     "list_screens": _screen_inputs,
     "list_ui_elements": _screen_inputs,
     "list_dialogs": _screen_inputs,
+    "find_ui_elements": _element_inputs,
 }

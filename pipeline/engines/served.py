@@ -9,7 +9,7 @@ from pipeline.clients.screens import ScreenClient
 from pipeline.clients.vlm_endpoint import VlmServer
 from pipeline.dataroot import DataRoot
 from pipeline.engines.shards import Model, ScreenModel, TextModel
-from pipeline.prompts import load_prompt
+from pipeline.prompts import Prompt, load_prompt
 from pipeline.settings import Settings
 from pipeline.stores.evidence import load_blob
 from schemas.serving import FrameRef, RunFile
@@ -44,17 +44,18 @@ def text_model(
 
 
 def screen_model(
-    root: DataRoot, settings: Settings, server: VlmServer, may_send: Callable[[], bool], concurrency: int
-) -> ScreenModel:
+    root: DataRoot, settings: Settings, server: VlmServer, may_send: Callable[[], bool], concurrency: int,
+    prompt: Prompt | None = None,
+) -> ScreenModel:  # fmt: skip
     """Make a VLM that an endpoint answers for; `may_send` is asked before every request `[model-1]`.
 
-    Raises UsageError for a version of the prompt that there is not.
+    Without a `prompt` it is given the one that is set. Raises UsageError for a version of it that there is not.
     """
 
     def load(frame: FrameRef) -> bytes:
         return load_blob(root, frame.blob_path, frame.content_hash)
 
-    prompt = load_prompt("describe_screen", settings.vlm_prompt)
+    prompt = prompt or load_prompt("describe_screen", settings.vlm_prompt)
     client = ScreenClient(
         server, prompt, load=load, may_send=may_send, concurrency=concurrency, timeout_s=settings.vlm_timeout_s
     )

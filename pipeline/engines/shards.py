@@ -112,7 +112,7 @@ def work_shard(
     if model is None:
         batch = stage.function(found)
     else:
-        frames, unusable = _frame_refs(found, evidence)
+        frames, unusable = frame_refs(found, evidence)
         missing += [SampleResult(samples[name].sample_id, failure=failure) for name, failure in unusable]
         guard: Guard[FrameRef, Any] = Guard(model.describe if isinstance(model, ScreenModel) else model.read)
         making = making_of(stage, model, code_version)
@@ -150,9 +150,10 @@ class Guard(Generic[Given, Said]):
             self.with_server = [given[index] for index in error.in_flight]
 
 
-def _frame_refs(
+def frame_refs(
     samples: Iterable[SampleInput], evidence: EvidenceStore
 ) -> tuple[list[FrameRef], list[tuple[str, SampleFailure]]]:
+    """What is to be shown to a model of frames' evidence; beside it, which frames cannot be, and why."""
     frames, unusable = [], []
     for sample in samples:
         try:

@@ -16,6 +16,7 @@ from pipeline.engines.shards import Model, ScreenModel
 from pipeline.engines.spans import EmbedModel
 from pipeline.errors import NotInstalled, Unavailable
 from pipeline.gate import Gate
+from pipeline.prompts import Prompt
 from pipeline.runs.model_choice import DEFAULT_MODEL, described
 from pipeline.runs.servers import ensure_server, missing_package, not_installed
 from pipeline.runs.vlm import find_vlm
@@ -77,6 +78,12 @@ class _VlmSource:
         while (left := until - time.monotonic()) > 0:
             require_idle(self.gate)
             time.sleep(min(left, _LOOK_AT_GATE_EVERY_S))
+
+
+def prompted_vlm(root: DataRoot, settings: Settings, gate: Gate, prompt: Prompt) -> ScreenModel:
+    """The VLM, ready to be asked with a prompt of its own. Raises Unavailable, ContractInvalid."""
+    server = find_vlm(root, settings)
+    return screen_model(root, settings, server, lambda: gate.ask().open, settings.vlm_concurrency, prompt)
 
 
 def served_embedder(root: DataRoot, settings: Settings, gate: Gate) -> EmbedSource | NotInstalled:
