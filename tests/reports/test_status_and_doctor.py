@@ -251,6 +251,7 @@ def test_a_fit_dataroot_has_no_failures_and_each_problem_has_its_remedy(memory: 
         "landscape",
         "ocr server",
         "embed server",
+        "vlm server",
         "vlm",
     }
     assert {level for level, _, _ in found.values()} <= {"ok", "warning"}

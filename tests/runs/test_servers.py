@@ -182,7 +182,7 @@ def test_a_server_that_is_only_starting_is_found_and_stopped(root: DataRoot) -> 
         start_server(root, "ocr", STUCK_START, timeout_s=0.3)
     assert server_status(root)[0]["state"] == "starting"
     assert until(lambda: server_status(root)[0]["pid"] is not None)
-    status, _ = server_status(root)
+    status = server_status(root)[0]
     assert alive(status["pid"])
     assert stop_server(root, "ocr") == status["pid"]
     assert not alive(status["pid"])
