@@ -6,16 +6,19 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import hypothesis
 import pytest
 from command_line import RunCli, Spool
 from processed_desk import process_desk
+from screen_memory import Memory
 from tiny_vlm import make_tiny_vlm
 
 from pipeline.dataroot import DataRoot
+from pipeline.runs.servers import start_server, stop_server
+from schemas.serving import RunFile
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FIXTURES = REPOSITORY / "dataroot_fixtures"
@@ -60,6 +63,21 @@ def own_desk(processed_desk: DataRoot, tmp_path: Path) -> DataRoot:
 def tiny_vlm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a vision language model of random weights; to be read only."""
     return make_tiny_vlm(tmp_path_factory.mktemp("models") / "tiny-vlm")
+
+
+@pytest.fixture(scope="session")
+def vlm_worker_root(tmp_path_factory: pytest.TempPathFactory) -> Memory:
+    """The DataRoot of `vlm_worker`, without any evidence."""
+    return Memory(tmp_path_factory.mktemp("worker") / "root")
+
+
+@pytest.fixture(scope="session")
+def vlm_worker(tiny_vlm: Path, vlm_worker_root: Memory) -> Iterator[RunFile]:
+    """Our VLM server with the model of `tiny_vlm`."""
+    root = vlm_worker_root.root
+    options = ["--run-file", str(root.worker_file("vlm")), "--model-path", str(tiny_vlm), "--threads", "1"]
+    yield start_server(root, "vlm", [sys.executable, "-P", "-m", "workers.vlm", *options], timeout_s=120)
+    stop_server(root, "vlm")
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +15,6 @@ import pytest
 from command_line import RunCli
 
 from pipeline.dataroot import DataRoot
-from pipeline.runs.servers import start_server, stop_server
 from schemas.serving import RunFile
 from workers.vlm_engine import INSTALL
 
@@ -36,12 +34,9 @@ def body(text: str = "Hello", schema: dict[str, Any] | None = None, **more: Any)
     return json.dumps(request | more).encode()
 
 
-@pytest.fixture(scope="module")
-def server(tiny_vlm: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunFile]:
-    place = DataRoot(tmp_path_factory.mktemp("worker") / "data").create()
-    command = [*WORKER, "--run-file", str(place.worker_file("vlm")), "--model-path", str(tiny_vlm), "--threads", "1"]
-    yield start_server(place, "vlm", command, timeout_s=120)
-    stop_server(place, "vlm")
+@pytest.fixture
+def server(vlm_worker: RunFile) -> RunFile:
+    return vlm_worker
 
 
 def connect(

@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.clients.vlm_endpoint import ask_endpoint
 from pipeline.errors import PipelineError, Unavailable
 from pipeline.prompts import load_prompt
-from pipeline.runs.servers import missing_package, not_installed
+from pipeline.runs.servers import OWN_VLM, missing_package, not_installed
 from pipeline.runs.vlm import model_folder, read_token, served_card, vlm_url
 from pipeline.settings import Settings
 
@@ -47,12 +47,15 @@ def require_full(settings: Settings) -> None:
 def requirements(settings: Settings) -> Iterator[Requirement]:
     """Look at everything that the profile needs, changing nothing; what stands on a missing thing is left out."""
     yield _look("OCR", lambda: _require_ocr(settings))
-    yield _look("embedding packages", _require_embedding)
+    yield _look("embedding packages", lambda: _require_package("embed"))
     folder = _look("VLM folder", lambda: model_folder(settings))
     yield folder
     yield _look("VLM prompt", lambda: load_prompt("describe_screen", settings.vlm_prompt))
     if settings.vlm_needs_gpu:
         yield _look("GPU", require_gpu)
+    if settings.vlm_server == OWN_VLM:
+        yield _look("VLM packages", lambda: _require_package("vlm"))
+        return
     key = _look("VLM key", lambda: read_token(settings))
     yield key
     if folder.problem is None and key.problem is None:
@@ -85,10 +88,10 @@ def _require_ocr(settings: Settings) -> None:
         raise Unavailable(f"OCR needs {absent[0]}, which the package rapidocr lacks", remedy=remedy)
 
 
-def _require_embedding() -> None:
-    package = missing_package("embed")
+def _require_package(kind: str) -> None:
+    package = missing_package(kind)
     if package is not None:
-        raise not_installed("embed", package)
+        raise not_installed(kind, package)
 
 
 def _require_endpoint(settings: Settings) -> None:

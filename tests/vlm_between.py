@@ -1,0 +1,110 @@
+"""Stands between a client and a real VLM server, and spoils some of what passes, as told."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+Answer = tuple[int, bytes]
+Pass = Callable[[bytes], Answer]
+Spoil = Callable[[bytes, bytes, Pass], Answer]
+
+_FORWARDED = ("Authorization", "Content-Type")
+
+
+def unspoiled(image: bytes, body: bytes, pass_on: Pass) -> Answer:
+    """Pass a request on, and its answer back."""
+    return pass_on(body)
+
+
+def with_another_schema(body: bytes) -> bytes:
+    """A request with another schema than it had, so that the model itself says what does not follow the first."""
+    request = json.loads(body)
+    request["response_format"]["json_schema"]["schema"] = {"enum": ["a window", "a button"]}
+    return json.dumps(request).encode()
+
+
+def picture_of(body: bytes) -> bytes:
+    """The picture of a request."""
+    url = json.loads(body)["messages"][1]["content"][0]["image_url"]["url"]
+    return base64.b64decode(url.partition(",")[2])
+
+
+class Between:
+    """A server on loopback; `spoil` sees each chat request and its picture, and answers it."""
+
+    def __init__(self, behind: str) -> None:
+        self.behind = behind
+        self.url = ""
+        self.spoil: Spoil = unspoiled
+        self.chats = 0
+        self.lock = threading.Lock()
+
+    def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
+        """Answer a request."""
+        connection = http.client.HTTPConnection(urlsplit(self.behind).netloc, timeout=120)
+
+        def pass_on(content: bytes) -> Answer:
+            connection.request(method, path, content, headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+
+        try:
+            if method == "GET":
+                return pass_on(body)
+            with self.lock:
+                self.chats += 1
+            return self.spoil(picture_of(body), body, pass_on)
+        finally:
+            connection.close()
+
+
+@contextmanager
+def standing_between(behind: str) -> Iterator[Between]:
+    """A server in front of another one. A broken connection behind is a broken one in front."""
+    between = Between(behind)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._pass("GET")
+
+        def do_POST(self) -> None:
+            self._pass("POST")
+
+        def _pass(self, method: str) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            headers = {name: self.headers[name] for name in _FORWARDED if name in self.headers}
+            try:
+                status, answer = between.answer(method, self.path, headers, body)
+            except (OSError, http.client.HTTPException):
+                self.close_connection = True
+                return
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+        def handle(self) -> None:
+            with suppress(OSError):  # the client went away
+                super().handle()
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    between.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield between
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
