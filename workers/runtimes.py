@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from importlib import import_module, metadata
@@ -52,6 +53,8 @@ class OpenVinoRuntime:
     name = "openvino"
 
     def __init__(self, threads: int) -> None:
+        # OpenVINO sends nothing when this cannot be imported, and works all the same.
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
         self._openvino = import_module("openvino")
         self._core = self._openvino.Core()
         self._options = {
