@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import Busy
+
+_LONGEST_DYING_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +32,7 @@ def hold_lock(path: Path, what: str) -> Iterator[Held]:
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = _process_in(descriptor) or "unknown"
-            raise Busy(
-                f"another {what} is at work on this DataRoot (process {holder})", remedy="wait until it ends"
-            ) from error
+        _take(descriptor, what)
         before = _process_in(descriptor)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -46,6 +43,33 @@ def hold_lock(path: Path, what: str) -> Iterator[Held]:
                 os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+def _take(descriptor: int, what: str) -> None:
+    """Lock; where the holder has just been killed, wait for the child that it was starting to let go of its copy."""
+    give_up_at = time.monotonic() + _LONGEST_DYING_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = _process_in(descriptor) or "unknown"
+            if not _is_dead(holder) or time.monotonic() > give_up_at:
+                raise Busy(
+                    f"another {what} is at work on this DataRoot (process {holder})", remedy="wait until it ends"
+                ) from error
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _is_dead(holder: str) -> bool:
+    try:
+        os.kill(int(holder), 0)
+    except ProcessLookupError:
+        return True
+    except (ValueError, OverflowError, PermissionError):
+        return False
+    return False
 
 
 def _process_in(descriptor: int) -> str:

@@ -92,7 +92,7 @@ def test_each_command_has_help(command: str, cli: Cli) -> None:
         ["run", "--max-frames", "0"],
         ["run", "--max-frames", "many"],
         ["run", "--once", "--until-done"],
-        ["run", "--stage", "ocr"],
+        ["run", "--stage", "paint"],
         ["sql", "SELECT 1", "SELECT 2"],
         ["sql", "--format", "xml"],
         ["sql", "SELEC 1"],
@@ -135,7 +135,7 @@ def test_a_dataroot_that_does_not_exist_exits_with_4_and_is_not_made(
 
 
 def test_an_unknown_stage_outweighs_a_missing_dataroot(tmp_path: Path, cli: Cli) -> None:
-    assert cli("--data-root", tmp_path / "none", "run", "--stage", "ocr")[0] == 64
+    assert cli("--data-root", tmp_path / "none", "run", "--stage", "paint")[0] == 64
 
 
 @pytest.mark.parametrize("command", ["run", "status", "doctor"])

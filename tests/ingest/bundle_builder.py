@@ -15,6 +15,7 @@ from pipeline.bundles.create import create_bundle
 from pipeline.bundles.zip_form import MANIFEST, MEMBERS, central_record, end_records, local_header
 from pipeline.dataroot import DataRoot
 from schemas.canonical import canonical_json
+from schemas.contract_version import CONTRACT_VERSION
 
 Change = Callable[[bytes], bytes]
 
@@ -65,7 +66,7 @@ def forge(
     media = sum(name.startswith("media/") for name, _ in members)
     fields = {
         "schema": "autocapture.bundle.v1",
-        "contract_version": "1.0",
+        "contract_version": CONTRACT_VERSION,
         "counts": {
             "rows": rows,
             "media_files": media,

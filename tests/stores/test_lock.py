@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -92,3 +93,16 @@ def test_the_next_holder_learns_of_one_that_did_not_come_to_its_end(tmp_path: Pa
         assert held.left_by == str(process.pid)
     with hold_lock(tmp_path / "lock", "run") as held:
         assert held.left_by == ""
+
+
+def test_a_killed_holder_that_was_just_starting_a_process_keeps_the_lock_for_a_moment_only(tmp_path: Path) -> None:
+    """Between fork and exec a child has its parent's lock: it lets go of it when the parent is gone already."""
+    path = tmp_path / "lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with subprocess.Popen(["sleep", "0.3"], pass_fds=[descriptor]), subprocess.Popen(["true"]) as dead:
+        dead.wait()
+        os.pwrite(descriptor, f"{dead.pid}\n".encode(), 0)
+        os.close(descriptor)
+        with hold_lock(path, "run") as held:
+            assert held.left_by == str(dead.pid)
