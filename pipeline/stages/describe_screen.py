@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import pyarrow as pa
-
-from pipeline.stages.batch import Batch, SampleResult
-from pipeline.stages.model_record import Making, model_record
-from schemas.arrow import table_schema
+from pipeline.stages.batch import Batch
+from pipeline.stages.model_record import Making, model_record, record_batch
 from schemas.facts import keyframe_id
 from schemas.screen import DescribedScreen, ScreenReader, canonical_screen_output
 from schemas.serving import FrameRef, SampleFailure
@@ -24,20 +21,15 @@ def describe_screen(frames: Sequence[FrameRef], describe: ScreenReader, making: 
     frame, the outcome of the keyframe: when the frame is no longer chosen, the record stays. A frame that `describe`
     does not yield stays pending.
     """
-    rows, results = [], []
-    for index, reply in describe(frames):
-        frame = frames[index]
-        sample_id = keyframe_id(frame.run_id, frame.frame_id)
-        if isinstance(reply, SampleFailure):
-            results.append(SampleResult(sample_id, failure=reply))
-            continue
-        row = _record(frame, reply, making)
-        rows.append(row)
-        results.append(SampleResult(sample_id, row["record_id"], row["row_hash"]))
-    return Batch(pa.Table.from_pylist(rows, schema=table_schema("records")), results)
+    answered = ((frames[index], reply) for index, reply in describe(frames))
+    return record_batch(
+        (keyframe_id(frame.run_id, frame.frame_id), _record(frame, reply, making)) for frame, reply in answered
+    )
 
 
-def _record(frame: FrameRef, reply: DescribedScreen, making: Making) -> dict[str, Any]:
+def _record(frame: FrameRef, reply: DescribedScreen | SampleFailure, making: Making) -> dict[str, Any] | SampleFailure:
+    if isinstance(reply, SampleFailure):
+        return reply
     return model_record(
         making,
         modality=MODALITY,

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import pyarrow as pa
-
-from pipeline.stages.batch import Batch, SampleResult
-from pipeline.stages.model_record import Making, model_record
-from schemas.arrow import table_schema
+from pipeline.stages.batch import Batch
+from pipeline.stages.model_record import Making, model_record, record_batch
 from schemas.serving import FrameRef, ReadText, SampleFailure, TextReader, canonical_text_output
 
 MODALITY = "ocr"
@@ -21,19 +18,13 @@ def find_text_lines(frames: Sequence[FrameRef], read: TextReader, making: Making
     `output_json` is `{"height", "lines": [{"bbox": [l, t, r, b], "score", "text"}], "width"}`, boxes in pixels,
     scores in 1/10,000, lines in reading order. A frame that `read` does not yield stays pending.
     """
-    rows, results = [], []
-    for index, reply in read(frames):
-        frame = frames[index]
-        if isinstance(reply, SampleFailure):
-            results.append(SampleResult(frame.frame_id, failure=reply))
-            continue
-        row = _record(frame, reply, making)
-        rows.append(row)
-        results.append(SampleResult(frame.frame_id, row["record_id"], row["row_hash"]))
-    return Batch(pa.Table.from_pylist(rows, schema=table_schema("records")), results)
+    answered = ((frames[index], reply) for index, reply in read(frames))
+    return record_batch((frame.frame_id, _record(frame, reply, making)) for frame, reply in answered)
 
 
-def _record(frame: FrameRef, reply: ReadText, making: Making) -> dict[str, Any]:
+def _record(frame: FrameRef, reply: ReadText | SampleFailure, making: Making) -> dict[str, Any] | SampleFailure:
+    if isinstance(reply, SampleFailure):
+        return reply
     return model_record(
         making,
         modality=MODALITY,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import pyarrow as pa
+
+from pipeline.stages.batch import Batch, SampleResult
+from schemas.arrow import table_schema
 from schemas.canonical import canonical_json, sha256_hex
 from schemas.record import RECORD_TYPE, SCHEMA_VERSION, record_id, row_hash
-from schemas.serving import ModelIdentity
+from schemas.serving import ModelIdentity, SampleFailure
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,18 @@ class Making:
     def record_id(self, run_id: str, sample_id: str, modality: str) -> str:
         """The id of the record that a sample gets."""
         return record_id(run_id, sample_id, modality, self.model.model_digest, self.prompt_hash, self.config_hash)
+
+
+def record_batch(made: Iterable[tuple[str, dict[str, Any] | SampleFailure]]) -> Batch:
+    """The records of samples, and what became of each: `(sample_id, its record or why it has none)`."""
+    rows, results = [], []
+    for sample_id, row in made:
+        if isinstance(row, SampleFailure):
+            results.append(SampleResult(sample_id, failure=row))
+        else:
+            rows.append(row)
+            results.append(SampleResult(sample_id, row["record_id"], row["row_hash"]))
+    return Batch(pa.Table.from_pylist(rows, schema=table_schema("records")), results)
 
 
 def model_record(
