@@ -13,12 +13,15 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 from pipeline.errors import Blocked
-from pipeline.gate import Gate
 from pipeline.ingest.gate_mode import GateMode
+
+if TYPE_CHECKING:
+    from pipeline.gate import Gate
 
 SHARE = 0.04
 """Of one core in active-safe mode. Promised are 5 %; what cannot be stopped in the middle takes the rest."""
