@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
 
 from pipeline.dataroot import DataRoot
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from pipeline.settings import Settings
 
 DATA_ROOT_VARIABLES = ["PIPELINE_DATA_ROOT", "AP_DATA_ROOT"]
@@ -66,6 +67,8 @@ def print_result(result: dict[str, Any], show: Callable[[Console], None], *, as_
     if as_json:
         sys.stdout.write(orjson.dumps(result, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode() + "\n")
     else:
+        from rich.console import Console  # late: programs, which read JSON, do without
+
         show(Console(highlight=False, markup=False, emoji=False, soft_wrap=not sys.stdout.isatty()))
 
 

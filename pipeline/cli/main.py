@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Iterable
+from importlib import import_module
 from typing import Annotated
 
 import orjson
@@ -12,21 +14,6 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from pipeline import __version__
-from pipeline.cli import (
-    bundle,
-    cite,
-    contract,
-    ingest,
-    landscape,
-    models,
-    prompts,
-    query,
-    reports,
-    sql,
-    verify,
-    workers,
-)
-from pipeline.cli import run as run_command
 from pipeline.cli.context import DataRootOption, Invocation, JsonOption, SetOption
 from pipeline.errors import ExitCode, NothingToDo, PipelineError, Terminated
 
@@ -60,10 +47,23 @@ def _invocation(
     context.obj = Invocation(data_root, as_json, list(overrides or []))
 
 
-for _command in (
-    ingest, run_command, query, cite, sql, landscape, reports, contract, verify, bundle, models, prompts, workers,
-):  # fmt: skip
-    _command.add(app)
+_MODULES = {
+    "ingest": "ingest", "run": "run", "query": "query", "cite": "cite", "sql": "sql", "landscape": "landscape",
+    "status": "reports", "doctor": "reports", "settings": "reports", "contract": "contract", "verify": "verify",
+    "bundle": "bundle", "models": "models", "prompts": "prompts", "workers": "workers",
+}  # fmt: skip
+"""The module under `pipeline.cli` that registers each command, in the order in which --help lists them."""
+_registered: set[str] = set()
+
+
+def register(words: Iterable[str] = ()) -> typer.Typer:
+    """Register the commands that are among `words`, all where none is: only what is asked for is imported."""
+    wanted = [module for name, module in _MODULES.items() if name in words] or list(_MODULES.values())
+    for module in dict.fromkeys(wanted):
+        if module not in _registered:
+            _registered.add(module)
+            import_module(f"pipeline.cli.{module}").add(app)
+    return app
 
 
 def main() -> None:
@@ -76,7 +76,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; returns its exit code. An unexpected error is left to Python, which exits with 1."""
     try:
-        result = app(args=arguments, prog_name="pipeline", standalone_mode=False)
+        result = register(arguments)(args=arguments, prog_name="pipeline", standalone_mode=False)
     except TyperException as error:
         message = error.format_message()
         is_help = message.startswith("Usage:")  # no arguments at all

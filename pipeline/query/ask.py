@@ -23,7 +23,6 @@ from pipeline.query.near_spans import WITHIN_S, Meaning
 from pipeline.query.plan import Plan, make_plan
 from pipeline.query.programs import known_programs
 from pipeline.query.times import Stretch, TimeReader
-from pipeline.stores.landscape import REBUILD
 from pipeline.stores.text_index import REMEDY, Coverage, TextIndex
 from schemas.answer import Answer, AnswerClaim, AnswerCoverage, Citation, Dropped, Missing, Reason
 from schemas.fields import from_utc_microseconds, utc_text
@@ -165,6 +164,8 @@ def _assemble(
     missing = _missing(found, coverage, waiting)
     unread = any(item.reason in ("not_processed", "failed") for item in missing)
     if damage:  # after that: what is written on the screens could be searched all the same
+        from pipeline.stores.landscape import REBUILD
+
         missing.append(_lack("landscape", "failed", coverage, REBUILD))
     unread_spans = [Refused("", damage)] if damage and "landscape" in found.parts else []
     state = "ok" if kept else "not_available_yet" if unread and not refused else "no_evidence"

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 from pipeline.dataroot import DataRoot
 from pipeline.errors import ContractInvalid
 from pipeline.stores.indexed_spans import IndexedSpan, span_named
-from pipeline.stores.landscape import REBUILD, UNSEEN, Landscape, open_landscape, read_manifest, top
 from pipeline.stores.text_index import TextIndex
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from pipeline.stores.landscape import Landscape
 
 WITHIN_S = 0.05
 """A question waits no longer for its embedding."""
@@ -72,6 +73,8 @@ class Meaning:
 
         Loads numpy, once the server has answered.
         """
+        from pipeline.stores.landscape import REBUILD, read_manifest  # late: its schemas take as long as an answer
+
         try:
             manifest = read_manifest(self._root)
             if manifest is None or manifest.pinned.model is None:
@@ -90,6 +93,8 @@ class Meaning:
         """
         if self._landscape is None or self._scores is None:
             return []
+        from pipeline.stores.landscape import top
+
         k, told = MOST_SPANS, list[_Told]()
         while k <= _MOST_ROWS:
             rows = top(self._scores, k)
@@ -143,6 +148,8 @@ class Meaning:
         return vector
 
     def _look(self, vector: array[float], start_us: int, end_us: int) -> bool:
+        from pipeline.stores.landscape import REBUILD, open_landscape
+
         landscape = open_landscape(self._root)
         model = landscape.manifest.pinned.model if landscape else None
         if landscape is None or model is None or model.model_digest != self._digest:
@@ -165,6 +172,8 @@ class Meaning:
 
     def _near(self, row: int, told: dict[str, Any]) -> NearSpan | None:
         """None for a span that the index does not know: it was built from other facts than the landscape."""
+        from pipeline.stores.landscape import UNSEEN
+
         span = span_named(self._index, told["span_id"])
         if span is None or self._scores is None or self._landscape is None or self._scores[row] == UNSEEN:
             return None
