@@ -138,6 +138,14 @@ def _show_status(report: dict[str, Any], console: Console) -> None:
     _show_surroundings(report, console)
 
 
+def _foreign(worker: dict[str, Any]) -> str:
+    """Where a server is that is not ours, which model it serves, and what is wrong with it."""
+    if worker["owner"] != "foreign":
+        return ""
+    told = [f"not ours, at {worker['url']}", f"serves {worker['model_id']}" if worker["model_id"] else ""]
+    return ": " + ", ".join(part for part in [*told, worker["problem"] or ""] if part)
+
+
 def _show_surroundings(report: dict[str, Any], console: Console) -> None:
     gate, last, disk = report["gate"], report["last_run"], report["disk"]
     console.print(f"profile: {report['profile']}")
@@ -145,7 +153,7 @@ def _show_surroundings(report: dict[str, Any], console: Console) -> None:
     for worker in report["workers"]:
         since = f" since {worker['since']}" if worker["since"] else ""
         died = f", deaths: {worker['restarts']}, last: {worker['died_of']}" if worker["restarts"] else ""
-        console.print(f"worker {worker['kind']}: {worker['state']}{since}{died}")
+        console.print(f"worker {worker['kind']}: {worker['state']}{since}{died}{_foreign(worker)}", markup=False)
     if last["run_id"]:
         console.print(
             f"last run: {last['state']} ({last['started_utc']} to {last['ended_utc'] or 'now'}) {last['reason']}"

@@ -38,13 +38,13 @@ def up(
     They stay until they have been idle for long, or `pipeline workers down`.
     """
     from pipeline.runs.model_choice import OCR_STAGE, described, model_in_use
+    from pipeline.runs.server_status import server_status
     from pipeline.runs.servers import (
         OWN_VLM,
         ensure_server,
         let_server_stay,
         missing_package,
         not_installed,
-        server_status,
     )
 
     session = open_session(context, data_root, as_json, overrides)
@@ -61,7 +61,7 @@ def up(
             raise not_installed(kind, package)
         else:
             sys.stderr.write(f"note: {not_installed(kind, package)}\n")
-    servers = server_status(root)
+    servers = server_status(root, session.settings)
     session.print({"workers": servers}, lambda console: _show(console, servers))
 
 
@@ -88,10 +88,10 @@ def status(
     context: typer.Context, data_root: DataRootOption = None, as_json: JsonOption = False, overrides: SetOption = None
 ) -> None:
     """List the model servers: state, whose, process, since when, deaths, address, model, requests answered."""
-    from pipeline.runs.servers import server_status
+    from pipeline.runs.server_status import server_status
 
     session = open_session(context, data_root, as_json, overrides)
-    servers = server_status(session.root.require())
+    servers = server_status(session.root.require(), session.settings)
     session.print({"workers": servers}, lambda console: _show(console, servers))
 
 
@@ -112,6 +112,9 @@ def _show(console: Console, servers: list[dict[str, Any]]) -> None:
         cells = [server[name] for name in names]
         table.add_row(server["kind"], server["state"], *("" if cell is None else str(cell) for cell in cells))
     console.print(table)
+    for server in servers:
+        if server["problem"] is not None:
+            console.print(f"{server['kind']}: {server['problem']}", markup=False)
 
 
 def _show_stopped(console: Console, stopped: list[dict[str, Any]]) -> None:

@@ -54,16 +54,16 @@ class Told:
     version: str
 
 
-def ask_endpoint(url: str, token: str) -> Told:
+def ask_endpoint(url: str, token: str, timeout_s: float = _TIMEOUT_S) -> Told:
     """Ask an endpoint how it is, which models it serves and which version it is of.
 
     Raises Unavailable when it does not answer as such an endpoint would, ContractInvalid for one that is not on
     loopback, before anything is sent `[model-1]`.
     """
-    health, _ = _get(url, "/health", token)
+    health, _ = _get(url, "/health", token, timeout_s)
     if health != 200 and health not in _REFUSED:
         raise Unavailable(f"the VLM endpoint {url} is not well: /health answers {health}", remedy=START)
-    status, body = _get(url, "/v1/models", token)
+    status, body = _get(url, "/v1/models", token, timeout_s)
     if health in _REFUSED or status in _REFUSED:
         raise Unavailable(
             f"the VLM endpoint {url} refuses the key that it was given",
@@ -77,7 +77,7 @@ def ask_endpoint(url: str, token: str) -> Told:
         raise Unavailable(f"the VLM endpoint {url} lists no models as OpenAI's API does", remedy=START) from error
     except ValueError as error:
         raise Unavailable(f"the VLM endpoint {url} lists no models: {error}", remedy=START) from error
-    return Told(models, _version(url, token))
+    return Told(models, _version(url, token, timeout_s))
 
 
 def is_alive(url: str, token: str) -> bool:
@@ -88,17 +88,17 @@ def is_alive(url: str, token: str) -> bool:
         return False
 
 
-def _version(url: str, token: str) -> str:
-    status, body = _get(url, "/version", token)
+def _version(url: str, token: str, timeout_s: float) -> str:
+    status, body = _get(url, "/version", token, timeout_s)
     try:
         return _Version.model_validate_json(body).version if status == 200 else ""
     except ValidationError:
         return ""
 
 
-def _get(url: str, path: str, token: str) -> tuple[int, bytes]:
+def _get(url: str, path: str, token: str, timeout_s: float = _TIMEOUT_S) -> tuple[int, bytes]:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        return exchange(url, path, headers=headers, timeout_s=_TIMEOUT_S, max_bytes=_MAX_BYTES)
+        return exchange(url, path, headers=headers, timeout_s=timeout_s, max_bytes=_MAX_BYTES)
     except (OSError, http.client.HTTPException) as error:
         raise Unavailable(f"no VLM endpoint answers at {url} ({type(error).__name__})", remedy=START) from error

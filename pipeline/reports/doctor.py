@@ -22,7 +22,7 @@ from pipeline.errors import ContractInvalid
 from pipeline.gate import Gate
 from pipeline.runs.full_profile import FULL, NO_VLM, requirements
 from pipeline.runs.heal import missing_files
-from pipeline.runs.servers import server_status
+from pipeline.runs.server_status import own_servers
 from pipeline.settings import Settings, choose_ocr_runtime
 from pipeline.stores.catalog import Catalog
 from pipeline.stores.evidence import EvidenceStore
@@ -221,7 +221,7 @@ def _optional() -> Iterator[Finding]:
 
 def _servers(root: DataRoot) -> Iterator[Finding]:
     """The model servers: each comes up when it is needed, so one that is down is no fault."""
-    for server in server_status(root):
+    for server in own_servers(root):
         check, log = f"{server['kind']} server", root.logs / f"{server['kind']}.log"
         state = server["state"] + (f" since {server['since']}" if server["since"] else "")
         if server["state"] == "not answering":

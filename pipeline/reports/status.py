@@ -17,7 +17,7 @@ from pipeline.reports.indexes import report_indexes
 from pipeline.runs.full_profile import FULL
 from pipeline.runs.manifest import last_attempt, read_manifest
 from pipeline.runs.sample_stages import VLM
-from pipeline.runs.servers import server_status
+from pipeline.runs.server_status import server_status
 from pipeline.settings import Settings
 from pipeline.stores.catalog import DONE, FAILED, PARKED, Catalog, count_outcomes
 from pipeline.stores.evidence import EvidenceStore
@@ -39,7 +39,7 @@ def report_status(
             "failures": _failures(catalog),
             "unreadable_rows": _unreadable(catalog),
             "gate": {"open": verdict.open, "reason": verdict.reason},
-            "workers": server_status(root),
+            "workers": server_status(root, settings),
             "last_run": {
                 name: last_run.get(name) for name in ("run_id", "state", "reason", "started_utc", "ended_utc")
             },

@@ -142,6 +142,7 @@ def end(root: DataRoot, kind: str, grace_s: float) -> int | None:
     if not _wait_until_released(root, kind, grace_s):
         _send(root, kind, processes, signal.SIGKILL)
         _wait_until_released(root, kind, grace_s)
+    _reap({process.pid for process in processes}, grace_s)
     return processes[0].pid
 
 
@@ -191,6 +192,14 @@ def _send(root: DataRoot, kind: str, processes: list[psutil.Process], number: si
             if is_held(root, kind) and process.is_running():
                 process.send_signal(number)
                 process.send_signal(signal.SIGCONT)
+
+
+def _reap(pids: set[int], timeout_s: float) -> None:
+    """Take leave of keepers that we started ourselves: the lock is free a moment before they are gone."""
+    for keeper in _children:
+        if keeper.pid in pids:
+            with suppress(subprocess.TimeoutExpired):
+                keeper.wait(timeout_s)
 
 
 def _wait_until_released(root: DataRoot, kind: str, timeout_s: float) -> bool:

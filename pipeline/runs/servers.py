@@ -8,12 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-import psutil
 import tenacity
 
 from pipeline.clients.endpoint import read_health
@@ -72,8 +69,22 @@ def not_installed(kind: str, package: str) -> NotInstalled:
 
 def find_server(root: DataRoot, kind: str, timeout_s: float = 2.0) -> RunFile | None:
     """Find a running server that answers; None when there is none."""
-    found = _probe(root, kind, timeout_s)
+    found = probe_server(root, kind, timeout_s)
     return found[0] if found else None
+
+
+def probe_server(root: DataRoot, kind: str, timeout_s: float = 2.0) -> tuple[RunFile, Health] | None:
+    """The server that holds the lock and how it is, if the run file is its own and it is well; else None."""
+    server = read_run_file(root.worker_file(kind))
+    if server is None or server.kind != kind:
+        return None
+    if server.pid not in (process.pid for process in server_process.holders(root, kind, wait_s=0)):
+        return None
+    try:
+        health = read_health(server.url, server.token, timeout_s)
+    except ContractInvalid:
+        return None
+    return (server, health) if health is not None and health.ready and health.model == server.model else None
 
 
 def ensure_server(root: DataRoot, settings: Settings, kind: str, model: str = "") -> RunFile:
@@ -127,14 +138,6 @@ def stop_server(root: DataRoot, kind: str) -> int | None:
     if pid is not None:
         root.worker_file(kind).unlink(missing_ok=True)
     return pid
-
-
-def server_status(root: DataRoot) -> list[dict[str, Any]]:
-    """Tell of each kind of server: `state` is ready, starting, not answering or stopped; all of them are `ours`.
-
-    `since` is when its process was started; `restarts` how often it had died before, since it last ended in order.
-    """
-    return [_status(root, kind) for kind in KINDS]
 
 
 def thread_budget(settings: Settings) -> int:
@@ -216,57 +219,6 @@ class _Attempt:
         return Unavailable(
             f"the {self.kind} server ended with code {code}: {reason}", remedy=remedy or f"see {self.log_file}"
         )
-
-
-def _status(root: DataRoot, kind: str) -> dict[str, Any]:
-    found = _probe(root, kind)
-    history = server_process.read_history(root, kind)
-    status: dict[str, Any] = {
-        "kind": kind,
-        "owner": "ours",
-        "state": "stopped",
-        "pid": None,
-        "since": None,
-        "restarts": history["deaths"],
-        "died_utc": history["died_utc"],
-        "died_of": history["died_of"],
-        "url": None,
-        "model_id": None,
-        "model_digest": None,
-        "requests": None,
-    }
-    processes = server_process.holders(root, kind, wait_s=0)
-    if found is not None:
-        server, health = found
-        model = {"model_id": health.model.model_id, "model_digest": health.model.model_digest}
-        status.update(state="ready", pid=server.pid, url=server.url, requests=health.requests, **model)
-    elif server_process.is_held(root, kind):
-        state = "not answering" if root.worker_file(kind).exists() else "starting"
-        status.update(state=state, pid=processes[0].pid if processes else None)
-    if status["pid"] is not None:
-        status["since"] = _started_utc(status["pid"])
-    return status
-
-
-def _started_utc(pid: int) -> str | None:
-    try:
-        return datetime.fromtimestamp(psutil.Process(pid).create_time(), UTC).isoformat(timespec="seconds")
-    except psutil.NoSuchProcess:
-        return None
-
-
-def _probe(root: DataRoot, kind: str, timeout_s: float = 2.0) -> tuple[RunFile, Health] | None:
-    """The server that holds the lock, if the run file is its own and it is well."""
-    server = read_run_file(root.worker_file(kind))
-    if server is None or server.kind != kind:
-        return None
-    if server.pid not in (process.pid for process in server_process.holders(root, kind, wait_s=0)):
-        return None
-    try:
-        health = read_health(server.url, server.token, timeout_s)
-    except ContractInvalid:
-        return None
-    return (server, health) if health is not None and health.ready and health.model == server.model else None
 
 
 def _command(kind: str, settings: Settings, threads: int) -> list[str]:

@@ -40,8 +40,9 @@ def _own_vlm(root: DataRoot, settings: Settings, folder: Path) -> VlmServer:
     for card in ask_endpoint(server.url, server.token).models:
         if _is_wanted(card, settings.vlm_model, folder):
             return VlmServer(server.url, card.id, server.model, server.token)
+    named = shown_name(server.model.model_id)
     raise Unavailable(
-        f"our VLM server, process {server.pid}, serves {_shown(server.model.model_id)}, and not the model in {folder}",
+        f"our VLM server, process {server.pid}, serves {named}, and not the model in {folder}",
         remedy="pipeline workers down vlm",
     )
 
@@ -88,7 +89,7 @@ def served_card(told: Told, settings: Settings, url: str) -> ModelCard:
     found = [card for card in told.models if _is_wanted(card, settings.vlm_model, folder)]
     if found:
         return found[0]
-    names = ", ".join(_shown(card.id) for card in told.models[:_MOST_NAMED]) or "nothing"
+    names = ", ".join(shown_name(card.id) for card in told.models[:_MOST_NAMED]) or "nothing"
     raise Unavailable(
         f"the VLM endpoint {url} serves {names}, and not {settings.vlm_model or folder}",
         remedy=f"vllm serve {folder} (docs/operating.md), or set vlm_model to the name it is served under",
@@ -123,6 +124,6 @@ def _identity(root: DataRoot, folder: Path, card: ModelCard, told: Told) -> Mode
     return ModelIdentity(provider_id=provider, model_id=name, model_digest=digest)
 
 
-def _shown(name: str) -> str:
+def shown_name(name: str) -> str:
     """A name that a server gave, safe to be printed."""
     return ascii(name[:_LONGEST_NAME]).strip("'\"")

@@ -20,7 +20,8 @@ import psutil
 
 from pipeline.dataroot import DataRoot
 from pipeline.engines.ray_folder import processes_of, remove_folder
-from pipeline.runs.servers import server_status, start_server
+from pipeline.runs.server_status import own_servers
+from pipeline.runs.servers import start_server
 from schemas.fields import utc_text
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -98,7 +99,7 @@ def serve_truth(root: DataRoot, *options: str) -> None:
 
 def requests(root: DataRoot) -> int:
     """Count the requests that the server has had."""
-    return next(int(item["requests"] or 0) for item in server_status(root) if item["kind"] == "ocr")
+    return next(int(item["requests"] or 0) for item in own_servers(root) if item["kind"] == "ocr")
 
 
 def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:

@@ -17,7 +17,8 @@ from server_user import NULL_SERVER
 
 from pipeline.dataroot import DataRoot
 from pipeline.runs.server_process import holders, is_held
-from pipeline.runs.servers import find_server, server_status, stop_server
+from pipeline.runs.server_status import own_servers
+from pipeline.runs.servers import find_server, stop_server
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -130,14 +131,14 @@ def test_a_server_that_gives_no_sign_of_life_is_killed_and_it_is_known_why(
     user = use()
     os.kill(user.server, signal.SIGSTOP)
     assert until(lambda: not alive(user.server))
-    assert until(lambda: server_status(root)[0]["state"] == "stopped")
-    status = server_status(root)[0]
+    assert until(lambda: own_servers(root)[0]["state"] == "stopped")
+    status = own_servers(root)[0]
     assert (status["restarts"], status["died_of"]) == (1, "it did not say how it is for 1 s")
     again = use()
     assert again.server != user.server
-    assert server_status(root)[0]["restarts"] == 1
+    assert own_servers(root)[0]["restarts"] == 1
     assert stop_server(root, "ocr") == again.server
-    assert server_status(root)[0]["restarts"] == 0
+    assert own_servers(root)[0]["restarts"] == 0
 
 
 def test_a_server_dies_with_its_keeper(root: DataRoot, use: Callable[..., User]) -> None:
@@ -145,7 +146,7 @@ def test_a_server_dies_with_its_keeper(root: DataRoot, use: Callable[..., User])
     os.kill(keeper_of(root), signal.SIGKILL)
     assert all_gone(root, user.server)
     use()
-    assert server_status(root)[0]["died_of"] == "it was killed, and its keeper too"
+    assert own_servers(root)[0]["died_of"] == "it was killed, and its keeper too"
 
 
 def test_a_keeper_that_is_stopped_does_not_outlive_the_one_who_started_it(

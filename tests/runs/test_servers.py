@@ -22,10 +22,10 @@ from pipeline.clients import ServerGone, TextClient
 from pipeline.dataroot import DataRoot
 from pipeline.errors import Unavailable
 from pipeline.reports.doctor import examine
+from pipeline.runs.server_status import own_servers
 from pipeline.runs.servers import (
     ensure_server,
     find_server,
-    server_status,
     start_server,
     stop_server,
     thread_budget,
@@ -162,7 +162,7 @@ def test_a_killed_server_is_noticed_and_replaced(root: DataRoot) -> None:
     os.kill(server.pid, signal.SIGKILL)
     assert until(lambda: not alive(server.pid))
     assert find_server(root, "ocr") is None
-    assert until(lambda: server_status(root)[0]["state"] == "stopped")
+    assert until(lambda: own_servers(root)[0]["state"] == "stopped")
     assert not root.worker_file("ocr").exists()
     assert start(root).pid != server.pid
 
@@ -180,9 +180,9 @@ def test_a_server_that_is_only_starting_is_found_and_stopped(root: DataRoot) -> 
     """The driver died after it started the server: the lock and the pid in it are what is left."""
     with pytest.raises(Unavailable, match="not ready within"):
         start_server(root, "ocr", STUCK_START, timeout_s=0.3)
-    assert server_status(root)[0]["state"] == "starting"
-    assert until(lambda: server_status(root)[0]["pid"] is not None)
-    status = server_status(root)[0]
+    assert own_servers(root)[0]["state"] == "starting"
+    assert until(lambda: own_servers(root)[0]["pid"] is not None)
+    status = own_servers(root)[0]
     assert alive(status["pid"])
     assert stop_server(root, "ocr") == status["pid"]
     assert not alive(status["pid"])
@@ -260,7 +260,7 @@ def test_the_client_notices_that_the_server_was_killed(root: DataRoot) -> None:
 
 
 def requests_of(root: DataRoot) -> int | None:
-    requests = server_status(root)[0]["requests"]
+    requests = own_servers(root)[0]["requests"]
     return None if requests is None else int(requests)
 
 
@@ -311,7 +311,7 @@ def test_a_server_that_answers_but_whose_model_hangs_ends_and_it_is_known_why(
     with pytest.raises(ServerGone) as caught:
         list(client([frame]))
     assert caught.value.in_flight == (0,)
-    assert until(lambda: server_status(root)[0]["state"] == "stopped")
+    assert until(lambda: own_servers(root)[0]["state"] == "stopped")
     findings = [item for item in examine(root, load_settings(root.settings_file)) if item.check == "ocr server"]
     assert [item.level for item in findings] == ["warning"]
     assert "died once, last at " in findings[0].message
