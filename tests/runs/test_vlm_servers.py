@@ -2,56 +2,34 @@
 
 The model has random weights: what it says means nothing, but it is decoded, held to the schema, validated and kept as
 any other's would be. The same tests for each server. vLLM's are slow, and skipped where it was not installed.
+
+Real are: what is said, another model, another schema, a picture that is refused, a death, a start. A server cannot be
+made to answer 500 or to hang: that is done by one that stands between.
 """
 
 from __future__ import annotations
 
-import io
-import subprocess
+import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from PIL import Image
-from processed_desk import FIXTURES
-from real_vllm import HOW_TO_INSTALL, KEY, Vllm, is_installed, real_vllm
-from screen_memory import Memory, folder_in_memory, minutes, rows
+from real_vllm import HOW_TO_INSTALL, KEY, is_installed, real_vllm
+from screen_memory import Memory, folder_in_memory, rows
+from served_vlm import Served, described, fates, fill, said, screens
 from vlm_between import Answer, Between, Pass, standing_between, with_another_schema
-from vlm_memory import kept_replies, process_full
-from vlm_server import Endpoint, picture
+from vlm_memory import kept_replies
+from vlm_server import picture
 
-from pipeline.dataroot import DataRoot
 from pipeline.errors import Unavailable
-from pipeline.runs.report import RunReport
-from pipeline.runs.vlm import find_vlm
-from pipeline.settings import Settings
+from pipeline.runs.servers import stop_server
 from schemas.screen import Screen
 from schemas.serving import RunFile
 
-Cli = Callable[..., "subprocess.CompletedProcess[str]"]
-
-MOMENTS = minutes(10, *range(0, 60, 5)) + minutes(11, *range(0, 60, 5))
-PLAIN, UNLUCKY, DISOBEYED = (picture(64, 48, shade) for shade in range(3))
+PLAIN, UNLUCKY, DISOBEYED, HANGING = (picture(64, 48, shade) for shade in range(4))
 NARROW, HUGE = picture(1_000, 4), picture(17_000, 90)
-
-
-@dataclass
-class Served:
-    """A server of the tiny model at an address, and how many frames it is shown."""
-
-    url: str
-    key_file: Path
-    folder: Path
-    frames: int
-    vllm: Vllm | None = None
-
-    def run(self, root: DataRoot, url: str = "", **changes: Any) -> RunReport:
-        """Run all stages until done."""
-        known = {"vlm_model_path": str(self.folder), "vlm_model": "", "vlm_token_file": str(self.key_file)}
-        return process_full(root, Endpoint(url=url or self.url), **{**known, "vlm_outage_s": 240.0, **changes})
 
 
 @pytest.fixture(scope="module", params=["transformers", pytest.param("vllm", marks=pytest.mark.slow)])
@@ -83,42 +61,6 @@ def between(served: Served) -> Iterator[Between]:
 def memory() -> Iterator[Memory]:
     with folder_in_memory() as folder:
         yield Memory(folder / "root")
-
-
-def screens() -> list[bytes]:
-    """The bundled screens, each picture once."""
-    return sorted({path.read_bytes() for path in (FIXTURES / "spool").rglob("*.blob")})
-
-
-def fill(memory: Memory, images: Sequence[bytes], order: int = 1) -> None:
-    """A frame for each picture, in a window of its own, five minutes after the last: each is a keyframe."""
-    for number, image in list(enumerate(images))[::order]:
-        with Image.open(io.BytesIO(image)) as opened:
-            width, height = opened.size
-        window = {"title": f"Window {number}", "hwnd": 7, "process_path": "/usr/bin/editor"}
-        fields: dict[str, Any] = {
-            "width": width,
-            "height": height,
-            "window_ref": {"record_id": "w/1", "window": window},
-        }
-        memory.frame(number, MOMENTS[number], blob=image, **fields)
-
-
-def described(root: DataRoot) -> dict[str, str]:
-    """The hash of each record of the VLM."""
-    return {row["record_id"]: row["row_hash"] for row in rows(root, "records") if row["modality"] == "vlm"}
-
-
-def said(root: DataRoot) -> list[str]:
-    """What the VLM said of each frame, in their order."""
-    found = [row for row in rows(root, "records") if row["modality"] == "vlm"]
-    return [row["output_json"] for row in sorted(found, key=lambda row: str(row["ts_utc"]))]
-
-
-def fates(root: DataRoot) -> dict[str, tuple[str, str | None]]:
-    """Status and error of each keyframe, by the number of its frame."""
-    found = [row for row in rows(root, "stage_outcomes") if row["stage"] == "describe_screen"]
-    return {row["sample_id"].rsplit("/", 1)[1]: (row["status"], row["error_code"]) for row in found}
 
 
 def test_screens_are_described_and_a_second_time_the_same(served: Served, memory: Memory) -> None:
@@ -177,15 +119,67 @@ def test_another_model_than_the_one_that_is_wanted_ends_the_run_before_it_begins
     assert between.chats == 0
 
 
-def test_a_run_takes_our_own_server_that_is_up(vlm_worker_root: Memory, vlm_worker: RunFile, tiny_vlm: Path) -> None:
-    memory = vlm_worker_root
-    fill(memory, [PLAIN, UNLUCKY])
-    known: dict[str, Any] = {"vlm_model_path": str(tiny_vlm), "vlm_model": "", "vlm_server": "own"}
-    report = process_full(memory.root, Endpoint(), **known)
-    assert report.samples["describe_screen"] == Counter(done=2)
-    found = [row for row in rows(memory.root, "records") if row["modality"] == "vlm"]
-    assert {row["model_digest"] for row in found} == {vlm_worker.model.model_digest}
-    assert {row["provider_id"] for row in found} == {"transformers-cpu"}
-    with pytest.raises(Unavailable, match="serves tiny-vlm, and not the model in") as caught:
-        find_vlm(memory.root, Settings(vlm_server="own", vlm_model_path=str(tiny_vlm), vlm_model="other"))
-    assert caught.value.remedy == "pipeline workers down vlm"
+@pytest.mark.slow
+def test_a_request_that_hangs_fails_alone_and_is_tried_again(served: Served, between: Between, memory: Memory) -> None:
+    hung: list[bytes] = []
+
+    def spoil(image: bytes, body: bytes, pass_on: Pass) -> Answer:
+        if image == HANGING and not hung:
+            hung.append(image)
+            time.sleep(25)
+        return pass_on(body)
+
+    between.spoil = spoil
+    fill(memory, [PLAIN, HANGING, UNLUCKY])
+    served.run(memory.root, between.url, vlm_timeout_s=20.0)
+    assert set(fates(memory.root).values()) == {("done", None)}
+    assert hung == [HANGING]
+
+
+@pytest.mark.slow
+def test_a_vllm_that_is_killed_in_the_middle_and_started_again_is_a_pause(
+    served: Served, between: Between, memory: Memory
+) -> None:
+    vllm = served.vllm
+    if vllm is None:
+        pytest.skip("our own server is started again by the run itself: see below")
+    images = screens()[: served.frames]
+
+    def kill_and_start() -> None:
+        vllm.kill()
+        vllm.start()
+
+    restart = threading.Thread(target=kill_and_start)
+
+    def spoil(image: bytes, body: bytes, pass_on: Pass) -> Answer:
+        if between.chats == 7:
+            restart.start()
+            raise ConnectionAbortedError
+        return pass_on(body)
+
+    between.spoil = spoil
+    fill(memory, images)
+    report = served.run(memory.root, between.url)
+    restart.join()
+    assert report.samples["describe_screen"]["done"] == served.frames
+    assert set(fates(memory.root).values()) == {("done", None)}
+    with folder_in_memory() as folder:
+        undisturbed = Memory(folder / "undisturbed")
+        fill(undisturbed, images)
+        served.run(undisturbed.root)
+        assert described(undisturbed.root) == described(memory.root)
+
+
+@pytest.mark.slow
+def test_vllm_and_transformers_say_the_same_of_every_screen(served: Served, memory: Memory, tiny_vlm: Path) -> None:
+    if served.vllm is None:
+        pytest.skip("it is vLLM that is compared")
+    fill(memory, screens())
+    served.run(memory.root)
+    with folder_in_memory() as folder:
+        ours = Memory(folder / "ours")
+        fill(ours, screens())
+        served.run(ours.root, vlm_server="own")
+        stop_server(ours.root, "vlm")
+        assert said(ours.root) == said(memory.root)
+        assert described(ours.root).keys().isdisjoint(described(memory.root))
