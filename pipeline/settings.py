@@ -75,6 +75,16 @@ class Settings(BaseSettings):
         le=64,
         description="threads of a model's runtime, the embedding model's apart; 0 takes half of the processors",
     )
+    cpu_share: float = Field(
+        default=0.5, gt=0, le=1, description="part of the processors that a run with all its processes may use"
+    )
+    memory_share: float = Field(
+        default=0.5, gt=0, le=1, description="part of the memory that a run with all its processes may use"
+    )
+    budget_by: Literal["auto", "governor"] = Field(
+        default="auto",
+        description="what holds a run to that: auto takes control groups where they can be made; else a governor",
+    )
     worker_nice: int = Field(default=10, ge=0, le=19, description="niceness of the model servers")
     worker_silence_s: float = Field(
         default=60.0, gt=0, description="seconds a model server may leave a health check unanswered until it is killed"

@@ -16,9 +16,9 @@ from bench_memory import tree_memory
 from bench_null_server import null_server
 from null_ocr_server import NullEngine
 
+from pipeline.budget.machine import cpu_budget
 from pipeline.dag import STAGES
 from pipeline.dataroot import DataRoot
-from pipeline.engines.choose import cpu_budget
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.ray import RayEngine
 from pipeline.engines.served import text_model

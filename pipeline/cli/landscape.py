@@ -28,15 +28,18 @@ def build(
     `pipeline run` does so by itself when spans or their embeddings have changed.
     Exits with 7 when no span has an embedding yet, with 5 when LanceDB is not installed.
     """
+    from pipeline.budget.hold import Budget
     from pipeline.indexing.landscape import renew_landscape
     from pipeline.runs.commit import project_outcomes
+    from pipeline.runs.servers import own_servers
     from pipeline.stores.catalog import Catalog
     from pipeline.stores.facts import FactsStore
     from pipeline.stores.lock import hold_lock
 
     session = open_session(context, data_root, as_json, overrides)
     root = session.root.require_writable()
-    with hold_lock(root.run_lock, "run"), Catalog(root) as catalog:
+    budget = Budget(root, session.settings, own_servers(root))
+    with hold_lock(root.run_lock, "run"), budget.held(), Catalog(root) as catalog:
         project_outcomes(catalog, FactsStore(root))  # what a killed run had not shown yet
         manifest = renew_landscape(root, catalog, anew=True)
     pinned = manifest.pinned

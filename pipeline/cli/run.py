@@ -85,7 +85,8 @@ def run(
     Exits with 2 when there is nothing to do, with 3 when the user is active, with 5 when the profile full lacks
     something.
     """
-    from pipeline.engines.choose import choose_engine, cpu_budget
+    from pipeline.budget.machine import cpu_budget
+    from pipeline.engines.choose import choose_engine
     from pipeline.gate import Gate, GateTerms
     from pipeline.runs.full_profile import FULL, NO_VLM
     from pipeline.runs.loop import log
@@ -94,6 +95,7 @@ def run(
     from pipeline.runs.models import served_embedder, served_models
     from pipeline.runs.progress import choose_progress
     from pipeline.runs.report import RunOptions
+    from pipeline.runs.watch import RunWatch
 
     if once and until_done:
         raise UsageError("--once and --until-done exclude each other")
@@ -114,7 +116,7 @@ def run(
     options = RunOptions(until_done, tuple(stages or ()), reprocess, max_frames, asked.name, asked.beside)
     report = run_loop(
         root, settings, options, choice.engine, gate, served_models(root, settings, gate, asked.name),
-        choose_progress(), served_embedder(root, settings, gate),
+        choose_progress(), served_embedder(root, settings, gate), watch=RunWatch(root, settings),
     )  # fmt: skip
     if report.parked:
         sys.stderr.write(f"warning: {report.parked} samples could not be processed; see: pipeline status\n")

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.cli.context import DataRootOption, JsonOption, SetOption, open_session
+from pipeline.cli.context import DataRootOption, JsonOption, Session, SetOption, open_session
 from pipeline.errors import ExitCode, UsageError
 
 workers = typer.Typer(no_args_is_help=True)
@@ -37,32 +37,36 @@ def up(
     Without a name all that are installed, a VLM only with vlm_server=own. Exits with 5 when one that is named is not.
     They stay until they have been idle for long, or `pipeline workers down`.
     """
-    from pipeline.runs.model_choice import OCR_STAGE, described, model_in_use
+    from pipeline.budget.hold import Budget
     from pipeline.runs.server_status import server_status
-    from pipeline.runs.servers import (
-        OWN_VLM,
-        ensure_server,
-        let_server_stay,
-        missing_package,
-        not_installed,
-    )
+    from pipeline.runs.servers import own_servers
 
     session = open_session(context, data_root, as_json, overrides)
     root = session.root.require_writable()
-    for kind in _chosen(kinds):
-        if kind == "vlm" and not kinds and session.settings.vlm_server != OWN_VLM:
-            continue
-        package = missing_package(kind)
-        if package is None:
-            model = described(session.settings, model_in_use(root, OCR_STAGE)) if kind == "ocr" else ""
-            ensure_server(root, session.settings, kind, model)
-            let_server_stay(root, kind)
-        elif kinds:
-            raise not_installed(kind, package)
-        else:
-            sys.stderr.write(f"note: {not_installed(kind, package)}\n")
+    chosen = _chosen(kinds)
+    with Budget(root, session.settings, own_servers(root)).held(always_set=False):  # servers stay in what holds them
+        for kind in chosen:
+            _bring_up(session, kind, by_name=bool(kinds))
     servers = server_status(root, session.settings)
     session.print({"workers": servers}, lambda console: _show(console, servers))
+
+
+def _bring_up(session: Session, kind: str, *, by_name: bool) -> None:
+    """Start a kind of server and let it stay. Raises NotInstalled for one that was named and is not installed."""
+    from pipeline.runs.model_choice import OCR_STAGE, described, model_in_use
+    from pipeline.runs.servers import OWN_VLM, ensure_server, let_server_stay, missing_package, not_installed
+
+    if kind == "vlm" and not by_name and session.settings.vlm_server != OWN_VLM:
+        return
+    package = missing_package(kind)
+    if package is None:
+        model = described(session.settings, model_in_use(session.root, OCR_STAGE)) if kind == "ocr" else ""
+        ensure_server(session.root, session.settings, kind, model)
+        let_server_stay(session.root, kind)
+    elif by_name:
+        raise not_installed(kind, package)
+    else:
+        sys.stderr.write(f"note: {not_installed(kind, package)}\n")
 
 
 @workers.command()

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from pipeline.dataroot import DataRoot
@@ -61,43 +58,3 @@ def _auto(address: str, cpus: int) -> tuple[str, str]:
     if importlib.util.find_spec("ray") is None:
         return "local", f"chosen by auto: {cpus} CPUs, but the package ray is not installed"
     return "ray", f"chosen by auto: {cpus} CPUs"
-
-
-def cpu_budget(cgroups: Path = Path("/sys/fs/cgroup"), own_groups: Path = Path("/proc/self/cgroup")) -> int:
-    """How many CPUs this process may use: by affinity and by the quota of its control groups, at least one."""
-    allowed = float(len(os.sched_getaffinity(0)))
-    return max(1, int(min([allowed, *_quotas(cgroups, own_groups)])))
-
-
-def _quotas(cgroups: Path, own_groups: Path) -> Iterator[float]:
-    """CPUs that each control group above this process allows."""
-    try:
-        lines = own_groups.read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, group = line.split(":", 2)
-        if controllers == "":
-            folder, read = cgroups, _quota_v2
-        elif "cpu" in controllers.split(","):
-            folder, read = cgroups / "cpu", _quota_v1
-        else:
-            continue
-        path = PurePosixPath(group.lstrip("/"))
-        for place in (path, *path.parents):
-            try:
-                yield read(folder / place)
-            except (OSError, ValueError, ZeroDivisionError):
-                continue  # no quota there
-
-
-def _quota_v2(folder: Path) -> float:
-    quota, period = (folder / "cpu.max").read_text().split()
-    return int(quota) / int(period)
-
-
-def _quota_v1(folder: Path) -> float:
-    quota = int((folder / "cpu.cfs_quota_us").read_text())
-    if quota < 0:
-        raise ValueError("no quota")
-    return quota / int((folder / "cpu.cfs_period_us").read_text())

@@ -23,6 +23,7 @@ from pipeline.runs.manifest import RunManifest, note_attempt, note_crashes
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.report import RunOptions, RunReport
 from pipeline.runs.sample_stages import EMBED, VLM, SampleStages
+from pipeline.runs.watch import NOBODY_WATCHES, Watch
 from pipeline.runs.work import EmbedSource, ModelSource, Work, require_idle
 from pipeline.settings import Settings
 from pipeline.stores.catalog import Catalog
@@ -37,7 +38,7 @@ log = logging.getLogger("pipeline")
 def run(
     root: DataRoot, settings: Settings, options: RunOptions, engine: Engine, gate: Gate, models: ModelSource,
     progress: ProgressReport, embedder: EmbedSource | NotInstalled | None = None,
-    now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+    now_us: Callable[[], int] = lambda: time.time_ns() // 1000, watch: Watch = NOBODY_WATCHES,
 ) -> RunReport:  # fmt: skip
     """Work on what is pending; returns what was done. Without an `embedder` spans are not embedded.
 
@@ -53,6 +54,7 @@ def run(
         except Busy:
             _raise_graver(root, gate)
             raise
+        stack.enter_context(watch.held())
         stack.enter_context(rare_collections())
         stack.callback(engine.close)
         remove_leftovers(root)
@@ -63,9 +65,9 @@ def run(
         manifest = RunManifest(root, settings, _describe(options, engine))
         stack.callback(note_attempt, catalog, manifest)
         work = Work(root, settings, options, engine, gate, models, embedder, progress, evidence, catalog, manifest,
-                    now_us)  # fmt: skip
+                    now_us, watch.require_room)  # fmt: skip
         stack.callback(lambda: work.healer.remember(worked=manifest.begun))
-        with progress, manifest:
+        with progress, manifest, watch.around(work):
             try:
                 return _Loop(work).run()
             finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from pathlib import Path
 
 import tenacity
 
+from pipeline.budget.hold import OwnServers
+from pipeline.budget.limits import limits_of
 from pipeline.clients.endpoint import read_health
 from pipeline.clients.run_file import read_run_file
 from pipeline.dataroot import DataRoot
@@ -140,18 +141,22 @@ def stop_server(root: DataRoot, kind: str) -> int | None:
     return pid
 
 
+def own_servers(root: DataRoot) -> OwnServers:
+    """The servers of a DataRoot, for who holds them to a part of the machine."""
+
+    def processes() -> dict[str, list[int]]:
+        found = {kind: server_process.holders(root, kind, wait_s=0) for kind in KINDS}
+        return {kind: [process.pid for process in held] for kind, held in found.items() if held}
+
+    return OwnServers(processes, lambda kind: server_process.end(root, kind, server_process.STOP_GRACE_S))
+
+
 def thread_budget(settings: Settings) -> int:
-    """How many threads a server's model may use: half of the processors, what the hypervisor allows, or what was set.
+    """How many threads a server's model may use: as many as a run may use processors, or what was set.
 
-    Heavy work takes half of the machine and not more; `AP_CPU_LIMIT` is in processors.
+    Raises UsageError for an `AP_CPU_LIMIT` that is no number.
     """
-    from pipeline.engines.choose import cpu_budget  # late: with it come the tables that commands on servers do without
-
-    try:
-        allowed = int(float(os.environ.get("AP_CPU_LIMIT", "inf")))
-    except (ValueError, OverflowError):
-        allowed = sys.maxsize
-    return settings.ocr_threads or max(1, min(cpu_budget() // 2, allowed))
+    return settings.ocr_threads or max(1, int(limits_of(settings).cpus))
 
 
 def _start(root: DataRoot, kind: str, command: Sequence[str], timeout_s: float, limits: Limits) -> RunFile:

@@ -50,6 +50,8 @@ class Work:
     catalog: Catalog
     manifest: RunManifest
     now_us: Callable[[], int]
+    require_room: Callable[[], None] = lambda: None
+    """Raises Unavailable when the run takes more memory than it may."""
     fingerprints: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -62,8 +64,9 @@ class Work:
         self._models_there = False
 
     def require_idle(self) -> None:
-        """Ask the gate. Raises Blocked."""
+        """Ask the gate, and whether there is memory left. Raises Blocked, Unavailable."""
         require_idle(self.gate)
+        self.require_room()
 
     @property
     def has_vlm(self) -> bool:

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from screen_memory import Memory
 
+from pipeline.budget.machine import cpu_budget
 from pipeline.cli.main import run
 from pipeline.dataroot import DataRoot
-from pipeline.engines.choose import Choice, EngineName, choose_engine, cpu_budget
+from pipeline.engines.choose import Choice, EngineName, choose_engine
 from pipeline.engines.ray_environment import import_ray
 from pipeline.engines.ray_session import require_loopback_address, require_private_token
 from pipeline.errors import ContractInvalid, NotInstalled, UsageError

@@ -274,12 +274,12 @@ def test_the_environment_of_a_server_has_no_proxies(root: DataRoot, monkeypatch:
 
 @pytest.mark.parametrize(
     ("limit", "setting", "threads"),
-    [("", 0, 4), ("2", 0, 2), ("2.5", 0, 2), ("0.5", 0, 1), ("64", 0, 4), ("2", 3, 3), ("many", 0, 4), ("inf", 0, 4)],
+    [("", 0, 4), ("2", 0, 2), ("2.5", 0, 2), ("0.5", 0, 1), ("64", 0, 4), ("2", 3, 3), ("25%", 0, 2), ("inf", 0, 4)],
 )
 def test_models_take_half_of_the_processors_or_what_is_allowed_or_set(
     monkeypatch: pytest.MonkeyPatch, limit: str, setting: int, threads: int
 ) -> None:
-    monkeypatch.setattr("pipeline.engines.choose.cpu_budget", lambda: 8)
+    monkeypatch.setattr("pipeline.budget.limits.cpus_allowed", lambda: 8.0)
     monkeypatch.setenv("AP_CPU_LIMIT", limit)
     assert thread_budget(Settings(ocr_threads=setting)) == threads
 

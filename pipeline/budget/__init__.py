@@ -1,0 +1,1 @@
+"""What idle work may take of the machine, and how it is held to that."""
