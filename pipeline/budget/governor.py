@@ -14,6 +14,7 @@ import ctypes
 import math
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -53,11 +54,19 @@ class Governor:
         self._looked_at = now()
         self._used_s = tree.used_s
         self._debt_s = 0.0
+        self._over = threading.Event()
+        self._holding = threading.Lock()
 
-    def step(self, may_go_on: Callable[[], bool] = lambda: True) -> None:
+    def stand_back(self) -> None:
+        """Stop nobody any more; on return nobody is stopped by us. Who wants processes to be still sees to it now."""
+        self._over.set()
+        with self._holding:
+            pass
+
+    def step(self) -> None:
         """Look what was used since the last step; when it was too much, hold the tree up until that is made good.
 
-        Unused time is not saved up. The hold ends early when `may_go_on` says no.
+        Unused time is not saved up.
         """
         self.tree.look()
         now = self._now()
@@ -65,16 +74,19 @@ class Governor:
         self._debt_s = max(0.0, self._debt_s + self.tree.used_s - self._used_s - allowed_s)
         self._looked_at, self._used_s = now, self.tree.used_s
         if self._debt_s > 0:
-            self._hold(min(self._debt_s / self._cpus, _LONGEST_HOLD_S), may_go_on)
+            with self._holding:
+                self._hold(min(self._debt_s / self._cpus, _LONGEST_HOLD_S))
 
-    def _hold(self, seconds: float, may_go_on: Callable[[], bool]) -> None:
+    def _hold(self, seconds: float) -> None:
+        if self._over.is_set():
+            return
         busy = {pid for pid, used_s in self.tree.recent.items() if used_s > 0}
         until = self._now() + seconds
         self.times += 1
         started = self._now()
         stopped = [pid for pid in busy - {os.getpid(), *self._spare()} if self._stop(pid)]
         try:
-            while (left_s := until - self._now()) > 0 and may_go_on():
+            while (left_s := until - self._now()) > 0 and not self._over.is_set():
                 piece_s = min(left_s, _SLICE_S)
                 if os.getpid() in busy:
                     _interpreter.usleep(ctypes.c_uint(int(piece_s * 1e6)))

@@ -55,7 +55,7 @@ class OwnServers:
 
 
 class Budget:
-    """What a run is held to, by what, and what that took. To be asked from any thread."""
+    """What one run is held to, by what, and what that took. To be asked from any thread."""
 
     def __init__(self, root: DataRoot, settings: Settings, servers: OwnServers) -> None:
         """Raises UsageError for a limit in the environment that is no number."""
@@ -80,6 +80,11 @@ class Budget:
                 f"the run was stopped: {self._memory.too_much}",
                 remedy="raise memory_share or AP_MEM_LIMIT_MB; what was finished is kept",
             )
+
+    def stand_back(self) -> None:
+        """Stop and wake nobody any more, for the rest of this run: somebody else wants its processes to be still."""
+        if self._governor is not None:
+            self._governor.stand_back()
 
     def snapshot(self) -> dict[str, Any]:
         """Limits, throttle counts by reason and memory, without floats: for manifests and telemetry."""
@@ -152,7 +157,7 @@ class Budget:
             number += 1
             try:
                 if self._governor is not None:
-                    self._governor.step(lambda: not self._over.is_set())
+                    self._governor.step()
                 if number % steps == 0:
                     self._look_closer()
             except OSError as error:  # a process or a file that went away meanwhile; the next look is another
@@ -185,6 +190,7 @@ class Budget:
 
     def _end(self, thread: threading.Thread) -> None:
         self._over.set()
+        self.stand_back()
         thread.join()
         with suppress(OSError):
             self._tree.find()

@@ -65,7 +65,7 @@ def run(
         manifest = RunManifest(root, settings, _describe(options, engine))
         stack.callback(note_attempt, catalog, manifest)
         work = Work(root, settings, options, engine, gate, models, embedder, progress, evidence, catalog, manifest,
-                    now_us, watch.require_room)  # fmt: skip
+                    now_us, watch)  # fmt: skip
         stack.callback(lambda: work.healer.remember(worked=manifest.begun))
         with progress, manifest, watch.around(work):
             try:

@@ -26,6 +26,9 @@ class Watch:
         """Around the work itself, within the manifest."""
         return nullcontext()
 
+    def preempted(self) -> None:
+        """The gate has closed: on return nobody is stopped or woken by us. From any thread."""
+
     def require_room(self) -> None:
         """Raises Unavailable when the run takes more memory than it may."""
 
@@ -38,9 +41,11 @@ class RunWatch(Watch):
 
     def __init__(self, root: DataRoot, settings: Settings) -> None:
         """Raises UsageError for a limit in the environment that is no number."""
-        self.budget = Budget(root, settings, own_servers(root))
+        self._root, self._settings = root, settings
+        self.budget = self._new_budget()
 
     def held(self) -> AbstractContextManager[object]:
+        self.budget = self._new_budget()
         return self.budget.held()
 
     def require_room(self) -> None:
@@ -53,3 +58,9 @@ class RunWatch(Watch):
             yield
         finally:
             work.manifest.content["budget"] = self.budget.snapshot()
+
+    def preempted(self) -> None:
+        self.budget.stand_back()
+
+    def _new_budget(self) -> Budget:
+        return Budget(self._root, self._settings, own_servers(self._root))

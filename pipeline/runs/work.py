@@ -18,6 +18,7 @@ from pipeline.runs.heal import Healer
 from pipeline.runs.manifest import RunManifest
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.report import RunOptions, RunReport
+from pipeline.runs.watch import NOBODY_WATCHES, Watch
 from pipeline.settings import Settings
 from pipeline.stores.catalog import Catalog
 from pipeline.stores.evidence import EvidenceStore
@@ -50,8 +51,7 @@ class Work:
     catalog: Catalog
     manifest: RunManifest
     now_us: Callable[[], int]
-    require_room: Callable[[], None] = lambda: None
-    """Raises Unavailable when the run takes more memory than it may."""
+    watch: Watch = NOBODY_WATCHES
     fingerprints: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -66,7 +66,7 @@ class Work:
     def require_idle(self) -> None:
         """Ask the gate, and whether there is memory left. Raises Blocked, Unavailable."""
         require_idle(self.gate)
-        self.require_room()
+        self.watch.require_room()
 
     @property
     def has_vlm(self) -> bool:

@@ -58,7 +58,12 @@ def test_what_is_spared_is_never_stopped() -> None:
         governor = Governor(tree, cpus=0.01, spare=lambda: [process.pid])
         states = set[str]()
         over = threading.Event()
-        look = threading.Thread(target=lambda: [states.add(state_of(process.pid)) for _ in iter(over.is_set, True)])
+
+        def watch() -> None:
+            while not over.is_set():
+                states.add(state_of(process.pid))
+
+        look = threading.Thread(target=watch)
         look.start()
         until_burnt(process.pid, 0.1)
         governor.step()
@@ -152,3 +157,21 @@ def until_refused(budget: Budget) -> None:
     while time.monotonic() < deadline:
         budget.require_room()
         time.sleep(0.05)
+
+
+def test_who_stands_back_has_woken_everybody_and_stops_nobody_any_more() -> None:
+    with burner() as process:
+        tree = ProcessTree(list)
+        tree.find()
+        governor = Governor(tree, cpus=0.001, spare=list)
+        until_burnt(process.pid, 0.1)
+        holding = threading.Thread(target=governor.step)
+        holding.start()
+        while governor.times == 0:
+            time.sleep(0.001)
+        governor.stand_back()
+        assert state_of(process.pid) != "T"
+        until_burnt(process.pid, 0.1)
+        governor.step()
+        assert governor.times == 1
+        holding.join()
