@@ -92,6 +92,7 @@ class DataRoot:
         self.landscape_table = self.index / "landscape.lance"
         self.landscape_manifest = self.index / "landscape.json"
         self.manifests = self.derived / "manifests"
+        self.manifests_started = self.manifests / "started"
         self.quarantine = self.derived / "quarantine"
         self.cache = self.derived / "cache"
         self.ocr_memo = self.cache / "ocr.db"
@@ -104,6 +105,7 @@ class DataRoot:
         self.run_lock = self.derived / "run.lock"
         self.audit = self.path / "audit"
         self.promotions = self.audit / "models.ndjson"
+        self.run_events = self.audit / "runs.ndjson"
         self.logs = self.path / "logs"
 
     def __str__(self) -> str:
@@ -194,6 +196,14 @@ class DataRoot:
         """Where the newest reply about a sample is kept that could not be used; ids can be longer than file names."""
         name = hashlib.sha256(sample_id.encode()).hexdigest()[:32]
         return self.quarantine / "replies" / stage / f"{name}.json"
+
+    def run_manifest(self, run_id: str) -> Path:
+        """Where it is written how a run ended."""
+        return self.manifests / f"run-{run_id.removeprefix('run_')}.json"
+
+    def run_started(self, run_id: str) -> Path:
+        """Where it is written how a run began."""
+        return self.manifests_started / self.run_manifest(run_id).name
 
     def worker_file(self, kind: str) -> Path:
         """The run file of a model server."""

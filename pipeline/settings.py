@@ -69,6 +69,12 @@ class Settings(BaseSettings):
     retry_backoff_s: float = Field(
         default=2.0, ge=0, description="seconds before the second try; doubled for each further one"
     )
+    oldest_share: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="share of a model's work that goes to the oldest day that waits",
+    )
     ocr_threads: int = Field(
         default=0,
         ge=0,

@@ -145,10 +145,13 @@ def process(
     shard_frames: int = 0,
     retry_backoff_s: float = 0.0,
     max_attempts: int = 3,
+    oldest_share: float = 0.2,
     **options: Any,
 ) -> RunReport:
     """Run all stages until done, with a model in this process."""
-    settings = Settings(shard_frames=shard_frames, retry_backoff_s=retry_backoff_s, max_attempts=max_attempts)
+    settings = Settings(
+        shard_frames=shard_frames, retry_backoff_s=retry_backoff_s, max_attempts=max_attempts, oldest_share=oldest_share
+    )
     chosen = RunOptions(**{"until_done": True, **options})
     return run(
         root,

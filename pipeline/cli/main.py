@@ -49,7 +49,8 @@ def _invocation(
 
 _MODULES = {
     "ingest": "ingest", "run": "run", "query": "query", "cite": "cite", "sql": "sql", "landscape": "landscape",
-    "status": "reports", "doctor": "reports", "settings": "reports", "contract": "contract", "verify": "verify",
+    "status": "reports", "doctor": "reports", "settings": "reports", "runs": "history",
+    "failures": "history", "contract": "contract", "verify": "verify",
     "bundle": "bundle", "models": "models", "prompts": "prompts", "workers": "workers",
 }  # fmt: skip
 """The module under `pipeline.cli` that registers each command, in the order in which --help lists them."""

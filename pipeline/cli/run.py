@@ -57,7 +57,10 @@ def run(
     ] = None,
     reprocess: Annotated[
         bool,
-        typer.Option("--reprocess", help="Redo what another model, prompt or version had done, and what was given up."),
+        typer.Option("--reprocess", help="Redo what another model, prompt or version had done; see: pipeline plan."),
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Take again what failed or was given up; see: pipeline failures.")
     ] = False,
     engine_model: Annotated[
         str,
@@ -113,13 +116,13 @@ def run(
         log.info(NO_VLM)
     choice = choose_engine(engine.value, ray_address, root, settings, terms, cpu_budget())
     log.info("engine: %s (%s)", choice.engine.name, choice.why)
-    options = RunOptions(until_done, tuple(stages or ()), reprocess, max_frames, asked.name, asked.beside)
+    options = RunOptions(until_done, tuple(stages or ()), reprocess, max_frames, asked.name, asked.beside, retry_failed)
     report = run_loop(
         root, settings, options, choice.engine, gate, served_models(root, settings, gate, asked.name),
         choose_progress(), served_embedder(root, settings, gate), watch=RunWatch(root, settings),
     )  # fmt: skip
     if report.parked:
-        sys.stderr.write(f"warning: {report.parked} samples could not be processed; see: pipeline status\n")
+        sys.stderr.write(f"warning: {report.parked} samples could not be processed; see: pipeline failures\n")
     session.print(_as_json(report), lambda console: _show(report, console))
 
 

@@ -9,7 +9,8 @@ from pipeline.errors import ContractInvalid, NotAvailableYet
 from pipeline.indexing.landscape import landscape_published, remedy
 from pipeline.indexing.published import Published
 from pipeline.indexing.refresh import text_index_published
-from pipeline.stores.catalog import DONE, FAILED, PARKED, Catalog, count_outcomes
+from pipeline.stores.catalog import DONE, FAILED, PARKED, Catalog
+from pipeline.stores.counts import count_outcomes
 from pipeline.stores.evidence import EvidenceStore
 from pipeline.stores.landscape import read_manifest
 from pipeline.stores.text_index import REMEDY, Coverage, TextIndex

@@ -15,12 +15,15 @@ from pipeline.dataroot import DataRoot
 from pipeline.gate import Gate
 from pipeline.reports.indexes import report_indexes
 from pipeline.runs.full_profile import FULL
-from pipeline.runs.manifest import last_attempt, read_manifest
+from pipeline.runs.manifest import last_attempt
+from pipeline.runs.run_files import last_run
 from pipeline.runs.sample_stages import VLM
 from pipeline.runs.server_status import server_status
 from pipeline.settings import Settings
-from pipeline.stores.catalog import DONE, FAILED, PARKED, Catalog, count_outcomes
+from pipeline.stores.catalog import DONE, FAILED, PARKED, Catalog
+from pipeline.stores.counts import count_outcomes, count_samples
 from pipeline.stores.evidence import EvidenceStore
+from pipeline.stores.failures import summarize_failures
 
 
 def report_status(
@@ -30,19 +33,17 @@ def report_status(
     with ExitStack() as stack:
         evidence = stack.enter_context(EvidenceStore(root.require()))
         catalog = stack.enter_context(Catalog(root, read_only=True)) if root.catalog_db.exists() else None
-        last_run = _last_run(root)
+        newest = last_run(root)
         verdict = Gate(root.activity_signal, max_age_s=settings.signal_max_age_s, min_idle_s=settings.min_idle_s).ask()
         return {
             "data_root": str(root),
             "profile": settings.profile,
-            "stages": [_stage(item, evidence, catalog, last_run) for item in STAGES if _is_used(item, settings)],
+            "stages": [_stage(item, evidence, catalog, newest) for item in STAGES if _is_used(item, settings)],
             "failures": _failures(catalog),
             "unreadable_rows": _unreadable(catalog),
             "gate": {"open": verdict.open, "reason": verdict.reason},
             "workers": server_status(root, settings),
-            "last_run": {
-                name: last_run.get(name) for name in ("run_id", "state", "reason", "started_utc", "ended_utc")
-            },
+            "last_run": {name: newest.get(name) for name in ("run_id", "state", "reason", "started_utc", "ended_utc")},
             "last_attempt": last_attempt(catalog) if catalog else {},
             "indexes": report_indexes(root, evidence, catalog, now_us()),
             "disk": _disk(root),
@@ -54,7 +55,7 @@ def _is_used(stage: Stage, settings: Settings) -> bool:
     return settings.profile == FULL or stage.model != VLM
 
 
-def _stage(stage: Stage, evidence: EvidenceStore, catalog: Catalog | None, last_run: dict[str, Any]) -> dict[str, Any]:
+def _stage(stage: Stage, evidence: EvidenceStore, catalog: Catalog | None, newest: dict[str, Any]) -> dict[str, Any]:
     counts = count_outcomes(catalog) if catalog else {}
     done, failed, parked = (counts.get((stage.name, status), 0) for status in (DONE, FAILED, PARKED))
     if stage.scope == "day":
@@ -63,7 +64,7 @@ def _stage(stage: Stage, evidence: EvidenceStore, catalog: Catalog | None, last_
                 "eta_s": None}  # fmt: skip
     total = _samples(stage, evidence, catalog)
     pending = max(0, total - done - parked - _unreadable(catalog, stage.record_type))
-    entry = last_run.get("stages", {}).get(stage.name, {})
+    entry = newest.get("stages", {}).get(stage.name, {})
     worked = sum(entry.get("counts", {}).values())
     eta_s = round(pending * entry["elapsed_ms"] / worked / 1000) if worked and pending else None
     return {"stage": stage.name, "unit": "sample", "done": done, "pending": pending, "failed": failed,
@@ -72,7 +73,7 @@ def _stage(stage: Stage, evidence: EvidenceStore, catalog: Catalog | None, last_
 
 def _samples(stage: Stage, evidence: EvidenceStore, catalog: Catalog | None) -> int:
     if any(item.gives == stage.record_type for item in STAGES):
-        return catalog.count_samples(stage.record_type) if catalog else 0
+        return count_samples(catalog, stage.record_type) if catalog else 0
     return evidence.count([stage.record_type])
 
 
@@ -87,12 +88,7 @@ def _days(stage: Stage, catalog: Catalog | None) -> tuple[int, int]:
 def _failures(catalog: Catalog | None) -> list[dict[str, Any]]:
     if catalog is None:
         return []
-    query = (
-        "SELECT stage, status, error_code, count(*), min(sample_id) FROM outcomes WHERE status <> 'done'"
-        " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
-    )
-    names = ("stage", "status", "error_code", "count", "example")
-    return [dict(zip(names, row, strict=True)) for row in catalog.connection.execute(query)]
+    return summarize_failures(catalog)
 
 
 def _unreadable(catalog: Catalog | None, record_type: str | None = None) -> int:
@@ -100,11 +96,6 @@ def _unreadable(catalog: Catalog | None, record_type: str | None = None) -> int:
         return 0
     query = "SELECT count(*) FROM unreadable WHERE ? IS NULL OR record_type = ?"
     return int(catalog.connection.execute(query, (record_type, record_type)).fetchone()[0])
-
-
-def _last_run(root: DataRoot) -> dict[str, Any]:
-    manifests = sorted(root.manifests.glob("run-*.json"))
-    return read_manifest(manifests[-1]) if manifests else {}
 
 
 def _disk(root: DataRoot) -> dict[str, int]:

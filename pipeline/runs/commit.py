@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from pipeline.dag import Stage
 from pipeline.engines.shards import ShardResult
+from pipeline.runs.retries import wait_us
 from pipeline.settings import Settings
 from pipeline.stages.batch import SampleResult
 from pipeline.stores.catalog import DONE, FAILED, PARKED, Catalog, Outcome, Sample
@@ -85,7 +86,9 @@ def _outcome(
 ) -> Outcome:
     failure = result.failure
     if failure is None:
-        return Outcome(sample, DONE, fingerprint, output_id=result.output_id, output_hash=result.output_hash)
+        return Outcome(
+            sample, DONE, fingerprint, output_id=result.output_id, output_hash=result.output_hash, at_us=now_us
+        )
     status = FAILED if failure.retryable and attempts < settings.max_attempts else PARKED
-    wait_us = int(settings.retry_backoff_s * 1_000_000) << (attempts - 1)
-    return Outcome(sample, status, fingerprint, failure.code, failure.message, attempts, now_us + wait_us)
+    due_us = now_us + wait_us(failure, attempts, settings.retry_backoff_s)
+    return Outcome(sample, status, fingerprint, failure.code, failure.message, attempts, due_us, at_us=now_us)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.dag import STAGES, Stage
 from pipeline.engines.days import build_day
 from pipeline.runs.commit import given_samples
+from pipeline.runs.pace import PaceMeter
 from pipeline.runs.work import Work
 
 
@@ -15,11 +16,16 @@ def build_days(work: Work, stage: Stage) -> bool:
     if not pending:
         return False
     work.progress.start(stage.name, len(pending))
-    for run_id, day, inputs in pending:
-        work.begin()
-        _build(work, stage, fingerprint, run_id, day, inputs)
-        work.report.days[stage.name] += 1
-        work.progress.advance(1)
+    pace = PaceMeter(work.catalog, stage.name, fingerprint, work.now_us)
+    try:
+        for run_id, day, inputs in pending:
+            work.begin()
+            _build(work, stage, fingerprint, run_id, day, inputs)
+            work.report.days[stage.name] += 1
+            pace.worked(1)
+            work.progress.advance(1)
+    finally:
+        pace.end()
     return True
 
 

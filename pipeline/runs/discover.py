@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 import orjson
 
 from pipeline.dataroot import partition_value
 from pipeline.stores.catalog import Catalog, Sample
-from pipeline.stores.evidence import EvidenceRow, EvidenceStore
+from pipeline.stores.evidence import MAX_BLOB_BYTES, EvidenceRow, EvidenceStore
 from schemas.evidence import FRAME, INPUT, UIA_SNAPSHOT, WINDOW
 from schemas.fields import parse_utc, utc_microseconds
 
@@ -17,6 +17,7 @@ RECORD_TYPES = (FRAME, WINDOW, INPUT, UIA_SNAPSHOT)
 _SAMPLES = frozenset({FRAME, WINDOW})
 _BATCH = 5_000
 _LONGEST_PARTITION_VALUE = 200
+_SIZES = "sizes"
 
 
 def discover(evidence: EvidenceStore, catalog: Catalog) -> int:
@@ -26,6 +27,8 @@ def discover(evidence: EvidenceStore, catalog: Catalog) -> int:
     """
     total = evidence.count(RECORD_TYPES)
     known, rowid = (int(catalog.mark(name) or 0) for name in ("evidence_rows", "evidence_rowid"))
+    if catalog.mark(_SIZES) is None:
+        _measure(evidence, catalog, rowid)
     seen = _scan(evidence, catalog, rowid)
     if known + seen != total and rowid:
         seen = _scan(evidence, catalog, 0)
@@ -44,6 +47,23 @@ def _scan(evidence: EvidenceStore, catalog: Catalog, after_rowid: int) -> int:
             _register(batch, catalog)
             catalog.set_mark("evidence_rowid", str(batch[-1].rowid))
     return seen
+
+
+def _measure(evidence: EvidenceStore, catalog: Catalog, up_to_rowid: int) -> None:
+    """Note how large the blobs are of frames that an older version registered without."""
+    rows = takewhile(lambda row: row.rowid <= up_to_rowid, evidence.scan([FRAME], 0))
+    while batch := list(islice(rows, _BATCH)):
+        with catalog.transaction():
+            catalog.add_samples([sample for row in batch if (sample := _usable(row)) is not None])
+    with catalog.transaction():
+        catalog.set_mark(_SIZES, "known")
+
+
+def _usable(row: EvidenceRow) -> Sample | None:
+    try:
+        return _sample(row)
+    except ValueError:
+        return None
 
 
 def _register(rows: list[EvidenceRow], catalog: Catalog) -> None:
@@ -91,8 +111,14 @@ def _sample(row: EvidenceRow) -> Sample:
         raise ValueError("it has no usable ts_utc") from error
     return Sample(
         row.record_id, row.record_type or "", run_id, utc_microseconds(moment),
-        moment.date().isoformat(), f"{moment.hour:02d}",
+        moment.date().isoformat(), f"{moment.hour:02d}", _size(payload),
     )  # fmt: skip
+
+
+def _size(payload: dict[str, Any]) -> int:
+    """How many bytes the blob has, as far as the record says so and can be believed."""
+    size = payload.get("content_size")
+    return size if isinstance(size, int) and 0 <= size <= MAX_BLOB_BYTES else 0
 
 
 def _payload(row: EvidenceRow) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 import pyarrow as pa
@@ -19,7 +19,7 @@ from schemas.arrow import table_schema
 _COLUMNS = ["record_id", "row_hash"]
 
 
-def known_results(stage: Stage, pending: Sequence[Sample], model: Model, facts: FactsStore) -> Iterator[ShardResult]:
+def known_results(stage: Stage, pending: Iterable[Sample], model: Model, facts: FactsStore) -> Iterator[ShardResult]:
     """Results of those samples whose record is there, by its id: of the same frame, model, prompt and stage.
 
     Raises ContractInvalid for a fact file that cannot be read.

@@ -19,16 +19,20 @@ from pipeline.runs.day_stages import build_days
 from pipeline.runs.discover import discover
 from pipeline.runs.keep_indexes import IndexKeeper
 from pipeline.runs.keyframe_budget import settle_keyframes
-from pipeline.runs.manifest import RunManifest, note_attempt, note_crashes
+from pipeline.runs.manifest import RunManifest, note_attempt
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.report import RunOptions, RunReport
+from pipeline.runs.run_files import note_crashes
 from pipeline.runs.sample_stages import EMBED, VLM, SampleStages
 from pipeline.runs.watch import NOBODY_WATCHES, Watch
 from pipeline.runs.work import EmbedSource, ModelSource, Work, require_idle
 from pipeline.settings import Settings
 from pipeline.stores.catalog import Catalog
+from pipeline.stores.counts import count_samples
 from pipeline.stores.evidence import EvidenceStore
 from pipeline.stores.lock import hold_lock
+from pipeline.stores.pending import pending
+from schemas.fields import from_utc_microseconds
 
 DAYS = "days"
 
@@ -60,7 +64,7 @@ def run(
         remove_leftovers(root)
         evidence = stack.enter_context(EvidenceStore(root))
         catalog = stack.enter_context(Catalog(root))
-        for run_id in note_crashes(root):
+        for run_id in note_crashes(root, from_utc_microseconds(now_us())):
             log.warning("%s had ended without a word; what it had not finished is done now", run_id)
         manifest = RunManifest(root, settings, _describe(options, engine))
         stack.callback(note_attempt, catalog, manifest)
@@ -84,6 +88,7 @@ def _raise_graver(root: DataRoot, gate: Gate) -> None:
 class _Loop:
     def __init__(self, work: Work) -> None:
         self.work = work
+        self.retried = False
         self.samples = SampleStages(work, work.options.max_frames)
         self.indexes = IndexKeeper(
             work.root, work.catalog, work.begin, work.now_us, work.settings.index_max_age_s, work.report.renewed
@@ -115,6 +120,7 @@ class _Loop:
         if work.has_vlm and work.gate.ask().open:
             work.require_models()
         discover(work.evidence, work.catalog)
+        self._retry_failed()
         if self._frames_wait_for_a_model() and work.gate.ask().open:
             work.engine.prepare()
         if not work.healer.healed and work.gate.ask().open and self.indexes.overdue():
@@ -123,13 +129,20 @@ class _Loop:
             discover(work.evidence, work.catalog)
         self._renew_indexes()
 
+    def _retry_failed(self) -> None:
+        """Where asked for, make pending once more what failed or was given up; beside, that waits for the model."""
+        if self.work.options.retry_failed and not self.work.options.beside and not self.retried:
+            self.retried = True
+            for stage in self.work.stages:
+                self.work.catalog.retry_failed(stage.name)
+
     def _frames_wait_for_a_model(self) -> bool:
         """Tell whether the engine will be asked to run a model, as far as can be seen before the first stage."""
         work = self.work
         stages = [stage for stage in work.stages if stage.reads_pictures and (stage.model != VLM or work.has_vlm)]
         return any(
-            work.catalog.count_samples(stage.record_type) if work.options.reprocess or work.options.beside
-            else work.catalog.pending(stage.name, stage.record_type, None, work.now_us())
+            count_samples(work.catalog, stage.record_type) if work.options.reprocess or work.options.beside
+            else bool(pending(work.catalog, stage.name, stage.record_type, None, work.now_us()))
             for stage in stages
         )  # fmt: skip
 
@@ -185,4 +198,5 @@ def _describe(options: RunOptions, engine: Engine) -> dict[str, object]:
         "max_frames": options.max_frames,
         "engine_model": options.engine_model,
         "beside": options.beside,
+        "retry_failed": options.retry_failed,
     }

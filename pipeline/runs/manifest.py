@@ -1,4 +1,4 @@
-"""The run manifest: what a run was made of, when it began, how it ended. `derived/manifests/run-<ULID>.json`.
+"""The run manifest: what a run was made of, when it began, what came of it, how it ended.
 
 There is one for each run that did something or failed, and it is kept for good: nothing else says what made the rows.
 A run that found nothing to do, or the user at the keyboard, leaves none; the catalog says when it was.
@@ -12,6 +12,8 @@ import platform
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +22,16 @@ import psutil
 
 from pipeline import __version__
 from pipeline.dataroot import DataRoot
-from pipeline.errors import Blocked, NothingToDo, PipelineError
+from pipeline.errors import Blocked, ExitCode, NothingToDo, PipelineError, Terminated
+from pipeline.runs.run_files import BLOCKED, COMPLETED, FAILED, RUNNING, write_ended, write_started
 from pipeline.settings import Settings
-from pipeline.stores.atomic import make_directories, replace_bytes
 from pipeline.stores.catalog import Catalog
-from schemas.canonical import canonical_sha256
+from schemas.canonical import canonical_sha256, sha256_hex
 from schemas.fields import utc_text
 
 _ATTEMPT_MARK = "last_attempt"
 _REQUIREMENT_NAME = re.compile(r"^[A-Za-z0-9._-]+")
-
-RUNNING, COMPLETED, BLOCKED, FAILED, CRASHED = "running", "completed", "blocked", "failed", "crashed"
+_OUR_PACKAGES = ("pipeline", "schemas", "workers")
 
 
 class RunManifest:
@@ -40,13 +41,14 @@ class RunManifest:
         from ulid import ULID
 
         self.run_id = f"run_{ULID()}"
-        self._path = root.manifests / f"run-{self.run_id.removeprefix('run_')}.json"
+        self._root = root
         self.content: dict[str, Any] = {
             "schema_version": 1,
             "run_id": self.run_id,
             "state": RUNNING,
             "started_utc": utc_text(datetime.now(UTC)),
             "ended_utc": None,
+            "exit_code": None,
             "pid": os.getpid(),
             "pipeline_version": __version__,
             "python": platform.python_version(),
@@ -55,22 +57,24 @@ class RunManifest:
             "options": options,
             "packages": _packages(),
             "models": {},
+            "prompts": {},
             "stages": {},
         }
         self.content["packages_sha256"] = canonical_sha256(self.content["packages"])
         self.begun = False
 
     def begin(self) -> None:
-        """Write the manifest, once: there is something to do."""
+        """Write how the run began, once: there is something to do. Raises OSError."""
         if not self.begun:
             self.begun = True
-            make_directories(self._path.parent)
-            self._write()
+            self.content.update(code_sha256=_code_sha256(), installed_sha256=_installed_sha256())
+            write_started(self._root, self.content)
 
     def __enter__(self) -> RunManifest:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        self.content["exit_code"] = _exit_code(error)
         if error is None or isinstance(error, NothingToDo):
             self.end(COMPLETED, "" if error is None else "nothing to do")
         elif isinstance(error, Blocked):
@@ -87,27 +91,12 @@ class RunManifest:
             entry["counts"][status] = entry["counts"].get(status, 0) + number
 
     def end(self, state: str, reason: str = "") -> None:
-        """Note how the run ended, and write it if there is anything to tell."""
+        """Note how the run ended, and write it if there is anything to tell. Raises OSError."""
         self.content.update(state=state, reason=reason, ended_utc=utc_text(datetime.now(UTC)))
         if state == FAILED:
             self.begin()
         if self.begun:
-            self._write()
-
-    def _write(self) -> None:
-        replace_bytes(self._path, orjson.dumps(self.content, option=orjson.OPT_INDENT_2))
-
-
-def note_crashes(root: DataRoot) -> list[str]:
-    """Mark manifests of runs that ended without a word as crashed; returns their ids. Needs the run lock."""
-    crashed = []
-    for path in sorted(root.manifests.glob("run-*.json")):
-        content = read_manifest(path)
-        if content.get("state") == RUNNING:
-            content.update(state=CRASHED, reason="the process ended without a word")
-            replace_bytes(path, orjson.dumps(content, option=orjson.OPT_INDENT_2))
-            crashed.append(str(content.get("run_id")))
-    return crashed
+            write_ended(self._root, self.content)
 
 
 def note_attempt(catalog: Catalog, manifest: RunManifest) -> None:
@@ -123,15 +112,6 @@ def last_attempt(catalog: Catalog) -> dict[str, Any]:
     return found
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
-    """Read a run manifest; an unreadable one is empty."""
-    try:
-        content = orjson.loads(path.read_bytes())
-    except (OSError, orjson.JSONDecodeError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
 def _packages() -> dict[str, str]:
     """Versions of the packages that we name as dependencies, as far as they are installed."""
     lines = importlib.metadata.requires("autocapture-pipeline") or ()
@@ -141,3 +121,33 @@ def _packages() -> dict[str, str]:
         with suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found
+
+
+@lru_cache(maxsize=1)
+def _installed_sha256() -> str:
+    """A hash over name and version of every installed package: equal where the same lock file was installed."""
+    found = {(item.name.lower(), item.version) for item in importlib.metadata.distributions() if item.name}
+    return canonical_sha256(sorted(map(list, found)))
+
+
+@lru_cache(maxsize=1)
+def _code_sha256() -> str:
+    """A hash over our own source files, by name and content: a version number says less while something is tried."""
+    hashes = {}
+    for package in _OUR_PACKAGES:
+        spec = find_spec(package)
+        for folder in spec.submodule_search_locations or () if spec else ():
+            for path in Path(folder).rglob("*.py"):
+                hashes[f"{package}/{path.relative_to(folder)}"] = sha256_hex(path.read_bytes())
+    return canonical_sha256(hashes)
+
+
+def _exit_code(error: BaseException | None) -> int:
+    """The code with which a command ends that is ended by this error."""
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    if isinstance(error, Terminated):
+        return 128 + error.signal
+    if isinstance(error, PipelineError):
+        return int(error.exit_code)
+    return int(ExitCode.OK if error is None else ExitCode.BUG)

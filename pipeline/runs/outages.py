@@ -37,18 +37,19 @@ class Outages:
         """Deaths since a sample was last answered, or since the last one that a sample was blamed for."""
         self._suspects: dict[tuple[str, str], _Suspect] = {}
 
-    def order(self, stage: str, pending: Iterable[Sample]) -> tuple[list[Sample], list[Sample], list[Sample]]:
-        """Sort pending samples: those to be read alone first, those to be read as ever, and last the likely causes."""
+    def suspects(self, stage: str) -> frozenset[str]:
+        """The samples of a stage that were with a server that died."""
+        return frozenset(sample for of, sample in self._suspects if of == stage)
+
+    def order(self, stage: str, pending: Iterable[Sample]) -> tuple[list[Sample], list[Sample]]:
+        """Pick suspects: those to be read alone before all others, and the likely causes, to be read alone at last."""
         first: list[Sample] = []
-        usual: list[Sample] = []
         last: list[Sample] = []
-        for sample in pending:
+        for sample in pending if self.suspects(stage) else ():
             suspect = self._suspects.get((stage, sample.sample_id))
-            if suspect is None:
-                usual.append(sample)
-            else:
+            if suspect is not None:
                 (first if suspect.deaths_alone == 0 else last).append(sample)
-        return first, usual, last
+        return first, last
 
     def answered(self, stage: str, samples: Sequence[str]) -> None:
         """A server answered these samples: it works, and they are not what it dies of."""

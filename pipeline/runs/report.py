@@ -22,6 +22,7 @@ class RunOptions:
     max_frames: int | None = None
     engine_model: str = ""
     beside: bool = False
+    retry_failed: bool = False
 
 
 @dataclass

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from pipeline import __version__
 from pipeline.dag import Stage
@@ -18,12 +19,17 @@ from pipeline.runs.commit import commit_shard
 from pipeline.runs.full_profile import NO_VLM
 from pipeline.runs.known_records import known_results
 from pipeline.runs.outages import Outages, wait_s
+from pipeline.runs.pace import PaceMeter
 from pipeline.runs.servers import MOST_DEATHS, RESTART_WAIT
-from pipeline.runs.sizing import ShardSizer, cut_shards
+from pipeline.runs.sizing import ShardSizer, cut_shards, one_each, up_to
+from pipeline.runs.turns import Turns
 from pipeline.runs.work import Work
 from pipeline.stages.batch import Batch, SampleResult
-from pipeline.stores.catalog import Catalog, Sample
+from pipeline.stores.catalog import Catalog
+from pipeline.stores.counts import count_samples
+from pipeline.stores.fingerprints import MadeBy, note_fingerprint
 from pipeline.stores.other_models import BesideOutcomes, note_engine_model
+from pipeline.stores.pending import Pending, pending
 from schemas.arrow import table_schema
 from schemas.serving import SampleFailure
 
@@ -74,27 +80,28 @@ class SampleStages:
         redo = bool(stage.model) and self.work.options.reprocess and stage.name not in self.reprocessed
         pending = self._pending(stage, fingerprint)
         if stage.model and (pending or redo):
-            if not self._may_ask(stage, len(pending)):
+            if not self._may_ask(stage, pending.count):
                 return False
             model, fingerprint = self._ready(stage)
             if redo:
-                pending = self._pending(stage, fingerprint, parked_too=True)
+                pending = self._pending(stage, fingerprint)
                 self.reprocessed.add(stage.name)
             if isinstance(model, ScreenModel) and self._take_known(stage, pending, fingerprint, model):
-                pending = self._pending(stage, fingerprint if redo else None, parked_too=redo)
+                pending = self._pending(stage, fingerprint if redo else None)
         if fingerprint is None:
             return False
         return self._work_on(stage, pending, fingerprint, model, self.work.catalog)
 
     def _take_beside(self, stage: Stage) -> bool:
         """Have a model that is not the one in use take what it has not taken yet."""
-        if not self.work.catalog.count_samples(stage.record_type):
+        if not count_samples(self.work.catalog, stage.record_type):
             return False
         model, fingerprint = self._ready(stage)
-        beside = self.beside[stage.name] = BesideOutcomes(self.work.catalog, fingerprint)
-        redo = self.work.options.reprocess and stage.name not in self.reprocessed
-        self.reprocessed.add(stage.name)
-        pending = beside.pending(stage.name, stage.record_type, self.work.now_us(), parked_too=redo)
+        beside = BesideOutcomes(self.work.catalog, fingerprint)
+        if self.work.options.retry_failed and stage.name not in self.beside:
+            beside.retry_failed(stage.name)
+        self.beside[stage.name] = beside
+        pending = beside.pending(stage.name, stage.record_type, self.work.now_us())
         return self._work_on(stage, pending, fingerprint, model, beside)
 
     def next_retry_us(self) -> int | None:
@@ -110,37 +117,39 @@ class SampleStages:
         model = self._model(stage)
         self.work.manifest.content["models"][stage.model] = model.identity.model_dump()
         prompt_hash = model.prompt.sha256 if isinstance(model, ScreenModel) else ""
+        if prompt_hash:
+            self.work.manifest.content["prompts"][stage.name] = prompt_hash
         fingerprint = stage.fingerprint(model.identity, prompt_hash)
+        made_by = MadeBy(stage.config_hash, model.identity.model_id, model.identity.model_digest, prompt_hash)
+        note_fingerprint(self.work.catalog, stage.name, fingerprint, made_by)
         if stage.model not in (EMBED, VLM):
             note_engine_model(self.work.catalog, stage.name, fingerprint, self.work.options.engine_model)
         return model, fingerprint
 
     def _work_on(
-        self, stage: Stage, pending: list[Sample], fingerprint: str, model: Model | EmbedModel | None,
-        outcomes: Outcomes,
-    ) -> bool:  # fmt: skip
-        limit = self._limit(stage)
-        if limit is not None:
-            pending = pending[:limit]
+        self, stage: Stage, pending: Pending, fingerprint: str, model: Model | EmbedModel | None, outcomes: Outcomes
+    ) -> bool:
         if not pending:
             return False
-        self.work.begin()
-        self.work.fingerprints[stage.name] = fingerprint
-        self.work.progress.start(stage.name, len(pending))
-        sizer = ShardSizer(stage, self.work.settings.shard_frames, self.work.settings.shard_seconds)
-        first, usual, last = self.outages.order(stage.name, pending)
+        work, limit = self.work, self._limit(stage)
+        work.begin()
+        work.fingerprints[stage.name] = fingerprint
+        work.progress.start(stage.name, pending.count if limit is None else min(limit, pending.count))
+        sizer = ShardSizer(stage, work.settings.shard_frames, work.settings.shard_seconds)
+        suspects, (first, last) = self.outages.suspects(stage.name), self.outages.order(stage.name, pending)
+        turns = Turns(work.catalog, stage.name, work.settings.oldest_share if stage.model else 0.0)
+        usual = turns.shards(pending, sizer.size, lambda sample: sample.sample_id not in suspects)
         self.server_gone = self.stopped = False
-        for alone, samples in ((True, first), (False, usual), (True, last)):
-            if samples and not self.server_gone:
-                engine = LocalEngine(self.work.root) if alone else self.work.engine
-                shards = cut_shards(samples, (lambda: 1) if alone else sizer.size)
-                self._run(stage, self._results(stage, engine, shards, model), sizer, fingerprint, outcomes)
+        for alone, shards in ((True, cut_shards(first, one_each)), (False, usual), (True, cut_shards(last, one_each))):
+            head = None if self.server_gone else next(shards, None)
+            if head is not None:
+                engine = LocalEngine(work.root) if alone else work.engine
+                limited = up_to(chain([head], shards), self._limit(stage))
+                self._run(stage, self._results(stage, engine, limited, model), sizer, turns, fingerprint, outcomes)
         return True
 
-    def _pending(self, stage: Stage, fingerprint: str | None, *, parked_too: bool = False) -> list[Sample]:
-        return self.work.catalog.pending(
-            stage.name, stage.record_type, fingerprint, self.work.now_us(), parked_too=parked_too
-        )
+    def _pending(self, stage: Stage, fingerprint: str | None) -> Pending:
+        return pending(self.work.catalog, stage.name, stage.record_type, fingerprint, self.work.now_us())
 
     def _limit(self, stage: Stage) -> int | None:
         """How many samples a stage may take; only frames that go to models are counted."""
@@ -156,7 +165,7 @@ class SampleStages:
             return False
         return True
 
-    def _take_known(self, stage: Stage, pending: list[Sample], fingerprint: str, model: Model) -> bool:
+    def _take_known(self, stage: Stage, pending: Pending, fingerprint: str, model: Model) -> bool:
         """Take what the model has said before from its records; tells whether there was any. Raises Blocked."""
         counts: Counter[str] = Counter()
         for result in known_results(stage, pending, model, self.work.facts):
@@ -184,21 +193,29 @@ class SampleStages:
         return self.work.embedder(stage.name)
 
     def _run(
-        self, stage: Stage, results: Iterator[ShardResult], sizer: ShardSizer, fingerprint: str, outcomes: Outcomes
-    ) -> None:
+        self, stage: Stage, results: Iterator[ShardResult], sizer: ShardSizer, turns: Turns, fingerprint: str,
+        outcomes: Outcomes,
+    ) -> None:  # fmt: skip
         """Commit what the engine yields. Others may be at work when one shard ends early: they are still waited for."""
         died: list[ShardResult] = []
-        for result in results:
-            counts = self._commit(stage, result, fingerprint, outcomes)
-            sizer.measured(len(result.batch.results), result.elapsed_s)
-            self._note(stage, counts)
-            answered = [item.sample_id for item in result.batch.results if item.failure is None]
-            self.outages.answered(stage.name, answered)
-            if result.server_gone:
-                died.append(result)
-                self.server_gone = True
-            elif counts.total() < len(result.shard.samples):
-                self.stopped = True
+        pace = PaceMeter(self.work.catalog, stage.name, fingerprint, self.work.now_us)
+        try:
+            for result in results:
+                counts = self._commit(stage, result, fingerprint, outcomes)
+                sizer.measured(len(result.batch.results), result.elapsed_s)
+                pace.worked(counts.total())
+                turns.finished(result.shard, counts.total())
+                self._note(stage, counts)
+                answered = [item.sample_id for item in result.batch.results if item.failure is None]
+                self.outages.answered(stage.name, answered)
+                if result.server_gone:
+                    died.append(result)
+                    self.server_gone = True
+                elif counts.total() < len(result.shard.samples):
+                    self.stopped = True
+        finally:
+            pace.end()
+            turns.remember()
         if self.stopped:
             self._stopped_early()
         if died:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import groupby
 
 from pipeline.dag import Stage
@@ -32,7 +33,7 @@ class ShardSizer:
         return self._fixed or max(1, min(LARGEST_SHARD, int(self._aim_s / self._seconds_each)))
 
 
-def cut_shards(samples: Sequence[Sample], size: Callable[[], int]) -> Iterator[Shard]:
+def cut_shards(samples: Iterable[Sample], size: Callable[[], int]) -> Iterator[Shard]:
     """Cut pending samples, which come in order of (day, run, hour, time), into shards of one hour each."""
     for (run_id, day, hour), group in groupby(samples, key=lambda item: (item.run_id, item.day, item.hour)):
         hour_samples = list(group)
@@ -40,3 +41,20 @@ def cut_shards(samples: Sequence[Sample], size: Callable[[], int]) -> Iterator[S
             count = size()
             yield Shard(run_id, day, hour, tuple(hour_samples[:count]))
             hour_samples = hour_samples[count:]
+
+
+def one_each() -> int:
+    """The size of shards of samples that are to be read alone."""
+    return 1
+
+
+def up_to(shards: Iterator[Shard], most: int | None) -> Iterator[Shard]:
+    """Shards of at most so many samples in all."""
+    while most is None or most > 0:
+        shard = next(shards, None)
+        if shard is None:
+            return
+        if most is not None:
+            shard = replace(shard, samples=shard.samples[:most])
+            most -= len(shard.samples)
+        yield shard

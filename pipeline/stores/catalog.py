@@ -3,52 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.dataroot import DataRoot
 from pipeline.errors import ContractInvalid
+from pipeline.stores.catalog_schema import MIGRATIONS
 from pipeline.stores.evidence import open_database_read_only
 
 DONE, FAILED, PARKED = "done", "failed", "parked"
 
-_MIGRATIONS = (
-    """
-    CREATE TABLE samples(
-        sample_id TEXT PRIMARY KEY, record_type TEXT NOT NULL, run_id TEXT NOT NULL, ts_us INTEGER NOT NULL,
-        day TEXT NOT NULL, hour TEXT NOT NULL) WITHOUT ROWID;
-    CREATE INDEX samples_by_hour ON samples(record_type, day DESC, run_id, hour, ts_us, sample_id);
-    CREATE TABLE unreadable(record_id TEXT PRIMARY KEY, record_type TEXT NOT NULL, reason TEXT NOT NULL) WITHOUT ROWID;
-    CREATE TABLE outcomes(
-        stage TEXT NOT NULL, sample_id TEXT NOT NULL, run_id TEXT NOT NULL, day TEXT NOT NULL, hour TEXT NOT NULL,
-        ts_us INTEGER NOT NULL, status TEXT NOT NULL, error_code TEXT, message TEXT, attempts INTEGER NOT NULL,
-        retry_at_us INTEGER NOT NULL, fingerprint TEXT NOT NULL, output_id TEXT, output_hash TEXT,
-        PRIMARY KEY(stage, sample_id)) WITHOUT ROWID;
-    CREATE INDEX outcomes_by_hour ON outcomes(run_id, day, hour);
-    CREATE TABLE day_versions(
-        source TEXT NOT NULL, run_id TEXT NOT NULL, day TEXT NOT NULL, version INTEGER NOT NULL,
-        PRIMARY KEY(source, run_id, day)) WITHOUT ROWID;
-    CREATE TABLE day_outcomes(
-        stage TEXT NOT NULL, run_id TEXT NOT NULL, day TEXT NOT NULL, fingerprint TEXT NOT NULL, inputs TEXT NOT NULL,
-        row_count INTEGER NOT NULL, PRIMARY KEY(stage, run_id, day)) WITHOUT ROWID;
-    CREATE TABLE unprojected(
-        run_id TEXT NOT NULL, day TEXT NOT NULL, hour TEXT NOT NULL, PRIMARY KEY(run_id, day, hour)) WITHOUT ROWID;
-    CREATE TABLE marks(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-    """,
-    """
-    CREATE TABLE other_outcomes(
-        stage TEXT NOT NULL, sample_id TEXT NOT NULL, run_id TEXT NOT NULL, day TEXT NOT NULL, hour TEXT NOT NULL,
-        ts_us INTEGER NOT NULL, status TEXT NOT NULL, error_code TEXT, message TEXT, attempts INTEGER NOT NULL,
-        retry_at_us INTEGER NOT NULL, fingerprint TEXT NOT NULL, output_id TEXT, output_hash TEXT,
-        PRIMARY KEY(stage, fingerprint, sample_id)) WITHOUT ROWID;
-    CREATE INDEX other_outcomes_by_sample ON other_outcomes(stage, sample_id);
-    CREATE TABLE engine_models(
-        stage TEXT NOT NULL, fingerprint TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY(stage, fingerprint))
-        WITHOUT ROWID;
-    """,
+OUTCOME_COLUMNS = (
+    "stage, sample_id, run_id, day, hour, ts_us, status, error_code, message, attempts, retry_at_us, fingerprint,"
+    " output_id, output_hash, at_us"
 )
-"""Numbered, append-only: the n-th entry brings the schema to `user_version` n."""
+_REPLACED = ", ".join(f"{name} = excluded.{name}" for name in OUTCOME_COLUMNS.split(", ")[2:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +31,13 @@ class Sample:
     ts_us: int
     day: str
     hour: str
+    size: int = field(default=0, compare=False)
+    """How many bytes its blob has, as far as its record says; known to those who register it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a sample in a stage. `output_hash` changes when what later stages read of it changes."""
+    """What became of a sample in a stage, and when. `output_hash` changes when what later stages read of it changes."""
 
     sample: Sample
     status: str
@@ -76,6 +48,7 @@ class Outcome:
     retry_at_us: int = 0
     output_id: str | None = None
     output_hash: str | None = None
+    at_us: int = 0
 
 
 class Catalog:
@@ -118,9 +91,13 @@ class Catalog:
         self.connection.execute("COMMIT")
 
     def add_samples(self, samples: Sequence[Sample]) -> None:
-        """Register evidence; what is registered stays as it is."""
-        rows = [(s.sample_id, s.record_type, s.run_id, s.ts_us, s.day, s.hour) for s in samples]
-        self.connection.executemany("INSERT INTO samples VALUES (?,?,?,?,?,?) ON CONFLICT(sample_id) DO NOTHING", rows)
+        """Register evidence; what is registered stays as it is, but for its size."""
+        rows = [(s.sample_id, s.record_type, s.run_id, s.ts_us, s.day, s.hour, s.size) for s in samples]
+        self.connection.executemany(
+            "INSERT INTO samples VALUES (?,?,?,?,?,?,?) ON CONFLICT(sample_id)"
+            " DO UPDATE SET bytes = excluded.bytes WHERE bytes <> excluded.bytes",
+            rows,
+        )
 
     def replace_samples(
         self, record_type: str, run_id: str, day: str, samples: Sequence[Sample], stages: Sequence[str]
@@ -143,11 +120,6 @@ class Catalog:
                 )
         self.add_samples(samples)
 
-    def count_samples(self, record_type: str) -> int:
-        """Count the samples of a record type."""
-        query = "SELECT count(*) FROM samples WHERE record_type = ?"
-        return int(self.connection.execute(query, (record_type,)).fetchone()[0])
-
     def evidence_changed(self, days: Iterable[tuple[str, str]]) -> None:
         """Note that these (run, day) have new evidence, so that day stages build them again."""
         self._bump("evidence", days)
@@ -169,34 +141,28 @@ class Catalog:
             "INSERT INTO marks VALUES (?,?) ON CONFLICT(name) DO UPDATE SET value = excluded.value", (name, value)
         )
 
-    def pending(
-        self, stage: str, record_type: str, fingerprint: str | None, now_us: int, *, parked_too: bool = False
-    ) -> list[Sample]:
-        """List samples that a stage has to take, newest day first, then in capture order.
-
-        These are samples without an outcome, failed ones whose time has come, where a fingerprint is given those whose
-        outcome has another one, and on request those that were given up.
-        """
-        rows = self.connection.execute(
-            """
-            SELECT s.sample_id, s.record_type, s.run_id, s.ts_us, s.day, s.hour
-            FROM samples s LEFT JOIN outcomes o ON o.stage = ? AND o.sample_id = s.sample_id
-            WHERE s.record_type = ? AND (o.sample_id IS NULL
-                OR (o.status = 'failed' AND o.retry_at_us <= ?) OR (? IS NOT NULL AND o.fingerprint <> ?)
-                OR (? AND o.status = 'parked'))
-            ORDER BY s.day DESC, s.run_id, s.hour, s.ts_us, s.sample_id
-            """,
-            (stage, record_type, now_us, fingerprint, fingerprint, parked_too),
-        )
-        return [Sample(*row) for row in rows]
-
     def next_retry_us(self, stages: Iterable[str]) -> int | None:
         """When the next failed sample of some stages may be tried again, in microseconds since 1970."""
         names = list(stages)
         marks = ",".join("?" * len(names))
-        query = f"SELECT min(retry_at_us) FROM outcomes WHERE status = 'failed' AND stage IN ({marks})"  # noqa: S608
+        query = (
+            "SELECT min(retry_at_us) FROM outcomes"  # noqa: S608 only question marks
+            f" WHERE status <> 'done' AND status = 'failed' AND stage IN ({marks})"
+        )
         found = self.connection.execute(query, names).fetchone()[0]
         return None if found is None else int(found)
+
+    def retry_failed(self, stage: str) -> int:
+        """Make pending again, with all their tries, what failed or was given up in a stage; returns how many."""
+        where = "WHERE status <> 'done' AND stage = ?"
+        with self.transaction():
+            self.connection.execute(
+                f"INSERT OR IGNORE INTO unprojected SELECT DISTINCT run_id, day, hour FROM outcomes {where}",  # noqa: S608
+                (stage,),
+            )
+            return self.connection.execute(
+                f"UPDATE outcomes SET status = 'failed', attempts = 0, retry_at_us = 0 {where}", (stage,)  # noqa: S608
+            ).rowcount  # fmt: skip
 
     def attempts(self, stage: str, sample_ids: Sequence[str], fingerprint: str) -> dict[str, int]:
         """Tell how often samples failed in a stage with this fingerprint; those that never did are left out."""
@@ -219,9 +185,11 @@ class Catalog:
     def record_outcomes(self, stage: str, outcomes: Sequence[Outcome]) -> None:
         """Write what became of samples, note which hours `stage_outcomes` must show anew and which days changed."""
         changed = self._changed_days(stage, outcomes)
-        self.connection.executemany(
-            "INSERT OR REPLACE INTO outcomes VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", outcome_rows(stage, outcomes)
+        query = (
+            f"INSERT INTO outcomes({OUTCOME_COLUMNS}) VALUES ({','.join('?' * 15)})"  # noqa: S608 our own words
+            f" ON CONFLICT(stage, sample_id) DO UPDATE SET {_REPLACED}"
         )
+        self.connection.executemany(query, outcome_rows(stage, outcomes))
         self.connection.executemany(
             "INSERT OR IGNORE INTO unprojected VALUES (?,?,?)",
             {(o.sample.run_id, o.sample.day, o.sample.hour) for o in outcomes},
@@ -310,9 +278,9 @@ class Catalog:
 
     def _migrate(self) -> None:
         version = self.connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > len(_MIGRATIONS):
+        if version > len(MIGRATIONS):
             raise sqlite3.DatabaseError("a newer version of this program made it")
-        for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
+        for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
             self.connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
 
 
@@ -320,11 +288,5 @@ def outcome_rows(stage: str, outcomes: Iterable[Outcome]) -> list[tuple[object, 
     """Outcomes as rows of the catalog's tables of them."""
     return [(
         stage, o.sample.sample_id, o.sample.run_id, o.sample.day, o.sample.hour, o.sample.ts_us, o.status,
-        o.error_code, o.message, o.attempts, o.retry_at_us, o.fingerprint, o.output_id, o.output_hash,
+        o.error_code, o.message, o.attempts, o.retry_at_us, o.fingerprint, o.output_id, o.output_hash, o.at_us,
     ) for o in outcomes]  # fmt: skip
-
-
-def count_outcomes(catalog: Catalog) -> Mapping[tuple[str, str], int]:
-    """Count outcomes by (stage, status)."""
-    query = "SELECT stage, status, count(*) FROM outcomes GROUP BY 1, 2 ORDER BY 1, 2"
-    return {(stage, status): number for stage, status, number in catalog.connection.execute(query)}

@@ -11,12 +11,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.stores.catalog import DONE, FAILED, PARKED, Catalog, Outcome, Sample, outcome_rows
-
-_COLUMNS = (
-    "stage, sample_id, run_id, day, hour, ts_us, status, error_code, message, attempts, retry_at_us, fingerprint,"
-    " output_id, output_hash"
-)
+from pipeline.stores.catalog import DONE, FAILED, OUTCOME_COLUMNS, PARKED, Catalog, Outcome, Sample, outcome_rows
+from pipeline.stores.pending import Pending, pending_beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +50,17 @@ class BesideOutcomes:
         """All that is written in the block is there afterwards, or nothing of it."""
         return self._catalog.transaction()
 
-    def pending(self, stage: str, record_type: str, now_us: int, *, parked_too: bool = False) -> list[Sample]:
-        """List samples that the model has not taken, newest day first, then in capture order.
+    def pending(self, stage: str, record_type: str, now_us: int) -> Pending:
+        """Find samples that the model has not taken."""
+        return pending_beside(self._catalog, stage, record_type, self._fingerprint, now_us)
 
-        What it made before it was another model's turn, or since it is the one in use, counts as taken.
-        """
-        rows = self._catalog.connection.execute(
-            """
-            SELECT s.sample_id, s.record_type, s.run_id, s.ts_us, s.day, s.hour
-            FROM samples s
-            LEFT JOIN outcomes u ON u.stage = ?1 AND u.sample_id = s.sample_id
-            LEFT JOIN other_outcomes o ON o.stage = ?1 AND o.fingerprint = ?2 AND o.sample_id = s.sample_id
-            WHERE s.record_type = ?3 AND u.fingerprint IS NOT ?2 AND (o.sample_id IS NULL
-                OR (o.status = 'failed' AND o.retry_at_us <= ?4) OR (?5 AND o.status = 'parked'))
-            ORDER BY s.day DESC, s.run_id, s.hour, s.ts_us, s.sample_id
-            """,
-            (stage, self._fingerprint, record_type, now_us, parked_too),
-        )
-        return [Sample(*row) for row in rows]
+    def retry_failed(self, stage: str) -> int:
+        """Make pending again, with all their tries, what the model failed on; returns how many."""
+        return self._catalog.connection.execute(
+            "UPDATE other_outcomes SET status = 'failed', attempts = 0, retry_at_us = 0"
+            " WHERE stage = ? AND fingerprint = ? AND status <> 'done'",
+            (stage, self._fingerprint),
+        ).rowcount
 
     def next_retry_us(self, stage: str) -> int | None:
         """When the next failed sample may be tried again, in microseconds since 1970."""
@@ -116,7 +105,7 @@ def keep_replaced(catalog: Catalog, stage: str, outcomes: Iterable[Outcome]) -> 
     """Before outcomes are written: keep what another model had done for these samples, beside."""
     for new in outcomes:
         catalog.connection.execute(
-            f"INSERT OR REPLACE INTO other_outcomes SELECT {_COLUMNS} FROM outcomes"  # noqa: S608 our own words
+            f"INSERT OR REPLACE INTO other_outcomes({OUTCOME_COLUMNS}) SELECT {OUTCOME_COLUMNS} FROM outcomes"  # noqa: S608 our own words
             " WHERE stage = ? AND sample_id = ? AND status = 'done' AND fingerprint <> ?",
             (stage, new.sample.sample_id, new.fingerprint),
         )
@@ -140,8 +129,8 @@ def promote_outcomes(catalog: Catalog, stage: str, fingerprint: str) -> int:
     )
     run = catalog.connection.execute
     with catalog.transaction():
-        new = run(f"SELECT {_COLUMNS} {theirs} ORDER BY sample_id", names).fetchall()
-        run(f"INSERT OR REPLACE INTO other_outcomes SELECT {_COLUMNS} {ours}", names)
+        new = run(f"SELECT {OUTCOME_COLUMNS} {theirs} ORDER BY sample_id", names).fetchall()
+        run(f"INSERT OR REPLACE INTO other_outcomes({OUTCOME_COLUMNS}) SELECT {OUTCOME_COLUMNS} {ours}", names)
         catalog.record_outcomes(stage, [_outcome(row) for row in new])
         run(f"DELETE {theirs}", names)
     return len(new)
@@ -181,7 +170,9 @@ def outputs_of_model(catalog: Catalog, stage: str, fingerprint: str, at_most: in
 
 
 def _add(catalog: Catalog, rows: list[tuple[object, ...]]) -> None:
-    catalog.connection.executemany(f"INSERT OR REPLACE INTO other_outcomes VALUES ({','.join('?' * 14)})", rows)  # noqa: S608
+    values = ",".join("?" * 15)
+    query = f"INSERT OR REPLACE INTO other_outcomes({OUTCOME_COLUMNS}) VALUES ({values})"  # noqa: S608 our own words
+    catalog.connection.executemany(query, rows)
 
 
 def _outcome(row: tuple[Any, ...]) -> Outcome:

@@ -188,7 +188,7 @@ def test_samples_that_were_given_up_are_a_warning(memory: Memory, cli: Cli) -> N
     memory.put(WINDOW, 1, minutes(10, 1)[0], {"window": "damaged"})
     code, _, err = cli("--data-root", memory.root, "run", "--assume-idle-when-missing")
     assert code == 0
-    assert "warning: 1 samples could not be processed; see: pipeline status" in err
+    assert "warning: 1 samples could not be processed; see: pipeline failures" in err
 
 
 def test_a_dataroot_that_is_read_only_can_be_read_but_not_processed(memory: Memory, tmp_path: Path) -> None:

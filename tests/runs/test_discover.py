@@ -15,6 +15,7 @@ from pipeline.runs import discover as discover_module
 from pipeline.runs.discover import discover
 from pipeline.stores.catalog import Catalog
 from pipeline.stores.evidence import EvidenceStore
+from pipeline.stores.pending import pending
 from schemas.evidence import FRAME, INPUT
 
 GOOD = {"schema_version": 1, "record_type": FRAME, "run_id": RUN, "ts_utc": "2026-03-01T10:00:00Z"}
@@ -31,7 +32,7 @@ def look(memory: Memory) -> tuple[int, list[str], list[tuple[str, str]]]:
     """Rows that were looked at, samples that are known, rows that cannot be used."""
     with EvidenceStore(memory.root) as evidence, Catalog(memory.root) as catalog:
         seen = discover(evidence, catalog)
-        samples = [sample.sample_id for sample in catalog.pending("s", FRAME, None, 0)]
+        samples = [sample.sample_id for sample in pending(catalog, "s", FRAME, None, 0)]
         unreadable = catalog.connection.execute("SELECT record_id, reason FROM unreadable ORDER BY 1").fetchall()
         return seen, samples, unreadable
 

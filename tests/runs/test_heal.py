@@ -17,7 +17,7 @@ from pipeline.dataroot import DataRoot
 from pipeline.errors import Blocked, ContractInvalid, NothingToDo
 from pipeline.gate import Gate, Verdict
 from pipeline.reports.doctor import examine
-from pipeline.runs.manifest import read_manifest
+from pipeline.runs.run_files import read_manifest
 from pipeline.settings import Settings
 from pipeline.stores.facts import FactsStore
 from pipeline.stores.text_index import TextIndex
@@ -213,7 +213,9 @@ def test_a_run_that_is_stopped_while_it_heals_is_finished_by_the_next(memory: Me
     with pytest.raises(Blocked):
         process_with(memory.root, Embedder(memory.root), gate=Closing(memory.root.activity_signal))
     [manifest] = [
-        found for path in memory.root.manifests.iterdir() if (found := read_manifest(path))["state"] == "blocked"
+        found
+        for path in memory.root.manifests.glob("run-*.json")
+        if (found := read_manifest(path))["state"] == "blocked"
     ]
     assert len(manifest["healed"]) == 1
     model = InProcessModel(memory.root)

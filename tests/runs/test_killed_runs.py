@@ -16,7 +16,7 @@ import pytest
 from screen_memory import Memory, fact_files, folder_in_memory, minutes, process
 
 from pipeline.dataroot import DataRoot
-from pipeline.runs.manifest import read_manifest
+from pipeline.runs.run_files import read_manifest
 from schemas.arrow import KEYS
 from schemas.evidence import UIA_SNAPSHOT
 

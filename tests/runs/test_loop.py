@@ -29,7 +29,8 @@ from screen_memory import (
 from pipeline.dataroot import DataRoot
 from pipeline.errors import Blocked, Busy, ContractInvalid, DataRootMissing, NothingToDo, Unavailable, UsageError
 from pipeline.gate import Gate, Verdict
-from pipeline.runs.manifest import last_attempt, read_manifest
+from pipeline.runs.manifest import last_attempt
+from pipeline.runs.run_files import read_manifest, write_ended, write_started
 from pipeline.stores.catalog import Catalog
 from pipeline.stores.lock import hold_lock
 from schemas.evidence import FRAME, INPUT, UIA_SNAPSHOT, WINDOW
@@ -328,7 +329,7 @@ def test_the_newest_day_comes_first_and_each_in_order_of_capture(memory: Memory)
     for number, moment in enumerate(["2026-03-01T10:00:00Z", "2026-03-02T11:00:00Z", "2026-03-02T10:00:00Z"]):
         memory.frame(number, moment)
     model = InProcessModel(memory.root)
-    process(memory.root, model)
+    process(memory.root, model, oldest_share=0.0)
     assert [name.rsplit("/", 1)[1] for name in model.asked] == ["2", "1", "0"]
 
 
@@ -407,15 +408,16 @@ def test_what_was_done_stays_done_when_the_new_model_fails_on_it(memory: Memory)
     assert Counter(models[row["output_id"]] for row in outcomes) == {"a": 1, "b": 15}
 
 
-def test_reprocessing_tries_again_what_was_given_up(memory: Memory) -> None:
+def test_what_was_given_up_is_taken_again_when_asked_for(memory: Memory) -> None:
     fill(memory)
     failed = InProcessModel(memory.root)
     failed.replies[f"{RUN}/{FRAME}/3"] = failing("model_failed", retryable=False)
     assert process(memory.root, failed).parked == 1
     mended = InProcessModel(memory.root)
-    with pytest.raises(NothingToDo):
-        process(memory.root, mended)
-    process(memory.root, mended, reprocess=True)
+    for reprocess in (False, True):
+        with pytest.raises(NothingToDo):
+            process(memory.root, mended, reprocess=reprocess)
+    process(memory.root, mended, retry_failed=True)
     assert mended.asked == [f"{RUN}/{FRAME}/3"]
     assert {row["status"] for row in rows(memory.root, "stage_outcomes")} == {"done"}
 
@@ -572,7 +574,7 @@ def test_the_manifest_of_a_blocked_run_says_why_and_what_was_done(memory: Memory
     fill(memory)
     with pytest.raises(Blocked):
         process(memory.root, gate=ClosingGate(memory.root, 5), shard_frames=4)
-    (path,) = memory.root.manifests.iterdir()
+    (path,) = memory.root.manifests.glob("run-*.json")
     manifest = read_manifest(path)
     assert (manifest["state"], manifest["reason"]) == ("blocked", "stopped: the user is active")
     assert sum(manifest["stages"]["list_frames"]["counts"].values()) == len(rows(memory.root, "frames")) > 0
@@ -597,14 +599,14 @@ def test_a_run_that_did_nothing_leaves_no_manifest_but_when_it_was(memory: Memor
     with pytest.raises(NothingToDo):
         process(memory.root)
     assert attempt(memory.root)["run_id"] != report.run_id
-    assert [read_manifest(path)["run_id"] for path in memory.root.manifests.iterdir()] == [report.run_id]
+    assert [read_manifest(path)["run_id"] for path in memory.root.manifests.glob("run-*.json")] == [report.run_id]
 
 
 def test_manifests_of_runs_that_worked_are_kept_for_good(memory: Memory) -> None:
     for number in range(4):
         memory.frame(number, minutes(10, number)[0])
         process(memory.root)
-    found = [read_manifest(path) for path in sorted(memory.root.manifests.iterdir())]
+    found = [read_manifest(path) for path in sorted(memory.root.manifests.glob("run-*.json"))]
     assert [manifest["stages"]["find_text_lines"]["counts"] for manifest in found] == [{"done": 1}] * 4
     assert all(manifest["indexes"]["text_index"] for manifest in found)
 
@@ -619,7 +621,7 @@ def test_a_run_whose_model_is_not_to_be_had_leaves_a_manifest(memory: Memory) ->
 
     with pytest.raises(Unavailable):
         process(memory.root, Absent(memory.root), stages=("find_text_lines",))
-    *_, last = sorted(memory.root.manifests.iterdir())
+    *_, last = sorted(memory.root.manifests.glob("run-*.json"))
     assert (read_manifest(last)["state"], read_manifest(last)["reason"]) == ("failed", "no model")
 
 
@@ -632,17 +634,50 @@ def test_a_run_that_failed_says_so(memory: Memory) -> None:
 
     with pytest.raises(ZeroDivisionError):
         process(memory.root, Broken(memory.root))
-    (path,) = memory.root.manifests.iterdir()
+    (path,) = memory.root.manifests.glob("run-*.json")
     manifest = read_manifest(path)
     assert (manifest["state"], manifest["reason"]) == ("failed", "ZeroDivisionError")
+
+
+EARLIER = "2026-03-01T00:00:00.000Z"
 
 
 def test_a_run_that_was_killed_is_found_by_the_next(memory: Memory) -> None:
     memory.frame(0, minutes(10, 0)[0])
     memory.root.require_writable()
-    memory.root.manifests.mkdir()
-    killed = memory.root.manifests / "run-00000000000000000000000000.json"
-    killed.write_text('{"run_id": "run_00000000000000000000000000", "state": "running"}')
-    (memory.root.manifests / "run-00000000000000000000000001.json").write_text("torn")
-    process(memory.root)
-    assert read_manifest(killed)["state"] == "crashed"
+    root = memory.root
+    write_started(root, {"run_id": "run_00000000000000000000000000", "state": "running", "started_utc": EARLIER})
+    before = root.run_started("run_00000000000000000000000000").read_bytes()
+    process(root)
+    found = read_manifest(root.run_manifest("run_00000000000000000000000000"))
+    assert (found["state"], found["started_utc"], found["exit_code"]) == ("crashed", EARLIER, None)
+    assert root.run_started("run_00000000000000000000000000").read_bytes() == before
+
+
+def test_what_is_written_of_a_run_is_never_written_again(memory: Memory) -> None:
+    fill(memory)
+    report = process(memory.root)
+    path = memory.root.run_manifest(report.run_id)
+    before = path.read_bytes()
+    assert path.stat().st_mode & 0o777 == 0o400
+    write_ended(memory.root, {**read_manifest(path), "state": "another"})
+    assert path.read_bytes() == before
+    with pytest.raises(NothingToDo):
+        process(memory.root)
+    assert path.read_bytes() == before
+
+
+def test_the_start_and_the_end_of_each_run_are_lines_of_the_audit(memory: Memory) -> None:
+    fill(memory)
+    first = process(memory.root)
+    write_started(memory.root, {"run_id": "run_0", "state": "running", "started_utc": EARLIER})
+    with pytest.raises(NothingToDo):
+        process(memory.root)
+    events = [json.loads(line) for line in memory.root.run_events.read_bytes().splitlines()]
+    told = [(event["event_type"], event["payload"]["run_id"], event["payload"]["state"]) for event in events]
+    assert told == [
+        ("system.run.started", first.run_id, "running"),
+        ("system.run.ended", first.run_id, "completed"),
+        ("system.run.started", "run_0", "running"),
+        ("system.run.crashed", "run_0", "crashed"),
+    ]

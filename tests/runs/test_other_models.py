@@ -119,7 +119,7 @@ def test_what_fails_beside_is_tried_again_and_parked_and_stays_beside(memory: Me
     [told] = [row for row in list_models(memory.root)["models"] if row["model_id"] == "b"]
     assert (told["done"], told["failed"], told["parked"]) == (2, 0, 1)
     healthy = InProcessModel(memory.root, "b")
-    beside(memory.root, healthy, reprocess=True)
+    beside(memory.root, healthy, retry_failed=True)
     assert healthy.asked == [frames[0]]
 
 
@@ -262,7 +262,13 @@ def test_a_lost_file_of_records_loses_no_other_model_unnoticed(memory: Memory) -
 def test_a_catalog_of_before_is_brought_up_by_the_next_run(memory: Memory) -> None:
     with Catalog(memory.root) as catalog:
         catalog.connection.executescript(
-            "DROP TABLE other_outcomes; DROP TABLE engine_models; PRAGMA user_version = 1;"
+            "DROP TABLE other_outcomes; DROP TABLE engine_models; DROP INDEX outcomes_not_done;"
+            "DROP TRIGGER samples_added; DROP TRIGGER samples_gone; DROP TRIGGER samples_measured;"
+            "DROP TRIGGER outcomes_added; DROP TRIGGER outcomes_gone; DROP TRIGGER outcomes_changed;"
+            "DROP TABLE sample_counts; DROP TABLE outcome_counts; DROP TABLE fingerprints; DROP TABLE paces;"
+            "DROP TABLE idle_days; DROP TABLE disk_days; DELETE FROM marks WHERE name = 'sizes';"
+            "ALTER TABLE samples DROP COLUMN bytes; ALTER TABLE outcomes DROP COLUMN at_us;"
+            "PRAGMA user_version = 1;"
         )
     with pytest.raises(NotAvailableYet, match="older version"):
         list_models(memory.root)

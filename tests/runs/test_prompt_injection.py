@@ -146,7 +146,7 @@ def test_a_hundred_screens_that_instruct_the_model_have_no_effect(
     assert len(kept_replies(memory.root)) == SCREENS - kept_to_schema
     assert MARK not in caplog.text
 
-    assert tree(memory.root.path, "derived", "index") == before
+    assert tree(memory.root.path, "derived", "index", "audit") == before
     assert {path.name for path in memory.root.path.parent.iterdir()} - beside == {"tiny-vl"}
     unnamed = [path for path in memory.root.path.parent.rglob("*") if MARK in path.name]
     assert unnamed == []

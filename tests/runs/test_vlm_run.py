@@ -121,12 +121,12 @@ def test_a_bad_reply_is_parked_and_kept_for_its_owner_only(
     assert [row for row in tables if secret in row] == []
 
 
-def test_what_was_parked_is_asked_again_with_reprocess(memory: Memory, endpoint: Endpoint) -> None:
+def test_what_was_parked_is_asked_again_with_retry_failed(memory: Memory, endpoint: Endpoint) -> None:
     fill(memory)
     endpoint.answer = lambda image: "{}" if image == picture(64, 48, 4) else said(image)
     process_full(memory.root, endpoint)
     endpoint.answer = said
-    process_full(memory.root, endpoint, options=RunOptions(until_done=True, reprocess=True))
+    process_full(memory.root, endpoint, options=RunOptions(until_done=True, retry_failed=True))
     assert statuses(memory.root) == Counter(done=10)
     assert len(endpoint.requests) == 11
 

@@ -11,7 +11,10 @@ import pytest
 
 from pipeline.dataroot import DataRoot
 from pipeline.errors import ContractInvalid
-from pipeline.stores.catalog import _MIGRATIONS, DONE, FAILED, PARKED, Catalog, Outcome, Sample, count_outcomes
+from pipeline.stores import pending as pending_samples
+from pipeline.stores.catalog import DONE, FAILED, PARKED, Catalog, Outcome, Sample
+from pipeline.stores.catalog_schema import MIGRATIONS
+from pipeline.stores.counts import count_outcomes
 
 ONE = Sample("r/f/1", "frame", "r", 1_000, "2026-03-01", "10")
 TWO = Sample("r/f/2", "frame", "r", 2_000, "2026-03-01", "10")
@@ -24,7 +27,7 @@ def root(tmp_path: Path) -> DataRoot:
 
 
 def pending(catalog: Catalog, fingerprint: str | None = None, now_us: int = 0) -> list[str]:
-    return [sample.sample_id for sample in catalog.pending("s", "frame", fingerprint, now_us)]
+    return [sample.sample_id for sample in pending_samples.pending(catalog, "s", "frame", fingerprint, now_us)]
 
 
 def test_samples_are_pending_until_they_have_an_outcome(root: DataRoot) -> None:
@@ -34,7 +37,7 @@ def test_samples_are_pending_until_they_have_an_outcome(root: DataRoot) -> None:
         catalog.record_outcomes("s", [Outcome(TWO, DONE, "f")])
         catalog.record_outcomes("other", [Outcome(ONE, DONE, "f")])
         assert pending(catalog) == ["r/f/3", "r/f/1"]
-        assert catalog.pending("s", "window", None, 0) == []
+        assert not pending_samples.pending(catalog, "s", "window", None, 0)
 
 
 def test_what_was_written_is_there_for_the_next_one(root: DataRoot) -> None:
@@ -93,7 +96,7 @@ def test_a_sample_that_is_known_stays_as_it_is(root: DataRoot) -> None:
     with Catalog(root) as catalog:
         catalog.add_samples([ONE])
         catalog.add_samples([Sample(ONE.sample_id, "frame", "other", 5, "2030-01-01", "00")])
-        assert catalog.pending("s", "frame", None, 0) == [ONE]
+        assert list(pending_samples.pending(catalog, "s", "frame", None, 0)) == [ONE]
 
 
 def states(catalog: Catalog) -> dict[tuple[str, str], str]:
@@ -162,7 +165,7 @@ def test_a_catalog_of_this_version_is_not_migrated_again(root: DataRoot) -> None
         pass
     with closing(sqlite3.connect(root.catalog_db)) as connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-    assert version == len(_MIGRATIONS)
+    assert version == len(MIGRATIONS)
     with Catalog(root):
         pass
 

@@ -52,7 +52,7 @@ def find_logs(root: DataRoot, findings: Findings) -> FoundLogs:
     logs = FoundLogs()
     for path in _candidates(root, findings):
         kind = _kind(root.path / path)
-        if kind and root.path / path != root.promotions:  # our own choices, no events of the evidence
+        if kind and root.path / path not in (root.promotions, root.run_events):  # our own doings, none of the evidence
             getattr(logs, kind).append(path)
     kept = f"{root.handoffs.name}/"
     for paths, first in ((logs.journal, root.journal.name), (logs.ledger, root.ledger.name)):
