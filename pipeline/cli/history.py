@@ -75,12 +75,13 @@ def failures(
 
 def _show_runs(console: Console, result: dict[str, Any]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("run", "state", "code", "started", "ended", "did", "reason"):
-        table.add_column(title, overflow="fold")
+    for title in ("run", "state", "code", "started", "ended", "read", "reason"):
+        table.add_column(title, overflow="fold", no_wrap=title == "run")
     for row in result["runs"]:
-        did = ", ".join(f"{stage} {number}" for stage, number in row["did"].items())
         code = "" if row["exit_code"] is None else str(row["exit_code"])
-        table.add_row(row["run_id"], row["state"], code, row["started_utc"], row["ended_utc"] or "", did, row["reason"])
+        times = (str(row[name] or "")[:16].replace("T", " ") for name in ("started_utc", "ended_utc"))
+        read = str(row["did"].get("find_text_lines", 0))
+        table.add_row(row["run_id"], row["state"], code, *times, read, row["reason"])
     console.print(table)
 
 
