@@ -87,7 +87,7 @@ def test_for_people_there_are_tables(memory: Memory, capsys: pytest.CaptureFixtu
         model.replies[f"{RUN}/{FRAME}/{number}"] = failing("model_failed", retryable=False)
     report = process(memory.root, model)
     for words, expected in (
-        (["runs", "list"], ["completed", report.run_id]),
+        (["runs", "list"], [report.run_id]),
         (["runs", "show", report.run_id], ['"find_text_lines"']),
         (["failures", "--limit", "1"], ["model_failed", "and 1 more: --limit 2", "pipeline run --retry-failed"]),
     ):
