@@ -81,7 +81,10 @@ def test_failures_tell_sample_stage_code_tries_and_when(memory: Memory, capsys: 
     assert asked(capsys, memory, "failures", "--stage", "none")[0] == 64
 
 
-def test_for_people_there_are_tables(memory: Memory, capsys: pytest.CaptureFixture[str]) -> None:
+def test_for_people_there_are_tables(
+    memory: Memory, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "240")
     model = InProcessModel(memory.root)
     for number in (0, 1):
         model.replies[f"{RUN}/{FRAME}/{number}"] = failing("model_failed", retryable=False)
