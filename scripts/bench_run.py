@@ -62,7 +62,7 @@ def measure_run(root: DataRoot, *, through_http: bool, on_ray: bool, once_starte
         model = TextModel(NullEngine().identity, _reader_in_process(root, lambda: gate.ask().open))
         if through_http:
             server = stack.enter_context(null_server(root))
-            model = text_model(root, settings, server, lambda: gate.ask().open, settings.request_concurrency)
+            model = text_model(root, settings, server, gate, settings.request_concurrency)
         server_pid = model.server.pid if model.server else 0
         memory = stack.enter_context(tree_memory(os.getpid(), lambda process: process.pid == server_pid))
         startup_s = time.time() - psutil.Process().create_time()

@@ -194,7 +194,7 @@ def _work(root: DataRoot, delay_s: float) -> int:
 
     def models(kind: str) -> TextModel:
         server = start_server(root, kind, command, 30, Limits(start_s=40, silence_s=_SILENCE_S, threads=1))
-        return text_model(root, settings, server, lambda: gate.ask().open, settings.request_concurrency)
+        return text_model(root, settings, server, gate, settings.request_concurrency)
 
     try:
         run(root, settings, RunOptions(True, STAGES), LocalEngine(root), gate, models, LogProgress())

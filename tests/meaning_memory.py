@@ -24,6 +24,7 @@ from pipeline.clients.run_file import started_at
 from pipeline.dataroot import DataRoot
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.spans import EmbedModel
+from pipeline.gate import Lookout
 from pipeline.query.words import words_of
 from pipeline.runs.loop import run
 from pipeline.runs.models import remembering
@@ -79,7 +80,7 @@ def process_with_meaning(memory: Memory, lines: Mapping[str, Sequence[str]], ser
             yield index, Embedding(vector_of(text), len(text.split()), False)
 
     who = server.model if server else identity()
-    embed = EmbedClient(server, may_send=lambda: True, timeout_s=60) if server else alone
+    embed = EmbedClient(server, may_send=Lookout(lambda: True), timeout_s=60) if server else alone
 
     def embedder(producer: str) -> EmbedModel:
         return EmbedModel(who, remembering(root, who, producer, embed))

@@ -17,6 +17,7 @@ from pipeline.clients import ServerGone, TextClient
 from pipeline.clients.endpoint import require_loopback
 from pipeline.clients.grouping import Grouping, split_by_bytes
 from pipeline.errors import ContractInvalid, SampleError
+from pipeline.gate import Lookout
 from schemas.serving import FrameRef, ModelIdentity, ReadText, RunFile, SampleFailure
 
 MODEL = ModelIdentity(provider_id="p", model_id="m", model_digest="0" * 64)
@@ -97,7 +98,7 @@ def client(
     timeout_s: float = 10.0,
 ) -> TextClient:
     server = RunFile(kind="ocr", pid=1, created_at=0.0, url=url, token="secret", model=MODEL)
-    return TextClient(server, load=load, may_send=may_send, concurrency=concurrency, timeout_s=timeout_s)
+    return TextClient(server, load=load, may_send=Lookout(may_send), concurrency=concurrency, timeout_s=timeout_s)
 
 
 def words(outcome: ReadText | SampleFailure) -> str:

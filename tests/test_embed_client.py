@@ -22,6 +22,7 @@ from pipeline.clients.embed import EmbedClient, NotEmbedded, embed_question, emb
 from pipeline.clients.run_file import started_at
 from pipeline.dataroot import DataRoot
 from pipeline.errors import ContractInvalid
+from pipeline.gate import Lookout
 from pipeline.runs.servers import find_server, start_server, stop_server
 from schemas.serving import Embedding, ModelIdentity, RunFile, SampleFailure
 
@@ -42,7 +43,7 @@ def client(root: DataRoot, texts_allowed: int = 1_000) -> EmbedClient:
     server = find_server(root, "embed")
     assert server is not None
     left = iter(range(texts_allowed))
-    return EmbedClient(server, may_send=lambda: next(left, None) is not None, timeout_s=10)
+    return EmbedClient(server, may_send=Lookout(lambda: next(left, None) is not None, every_s=60), timeout_s=10)
 
 
 def encoded(vector: array[float]) -> str:
@@ -79,7 +80,7 @@ def answering(status: int, reply: Any) -> Iterator[RunFile]:
 
 
 def ask(server: RunFile, *texts: str) -> list[Embedding | SampleFailure]:
-    return [result for _, result in EmbedClient(server, may_send=lambda: True, timeout_s=5)(texts)]
+    return [result for _, result in EmbedClient(server, may_send=Lookout(lambda: True), timeout_s=5)(texts)]
 
 
 def test_each_text_gets_its_own_vector_whatever_stands_beside_it(root: DataRoot) -> None:
@@ -150,7 +151,7 @@ def test_a_server_that_is_gone_or_is_another_one_is_told_apart_from_a_bad_answer
 def test_an_endpoint_that_is_not_on_loopback_is_refused_before_anything_is_sent() -> None:
     server = RunFile(kind="embed", pid=1, created_at=0, url="http://192.0.2.1:80", token="t", model=MODEL)
     with pytest.raises(ContractInvalid):
-        EmbedClient(server, may_send=lambda: True, timeout_s=1)
+        EmbedClient(server, may_send=Lookout(lambda: True), timeout_s=1)
 
 
 def test_a_request_that_is_none_is_refused_without_quoting_it(root: DataRoot) -> None:

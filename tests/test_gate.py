@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.gate import Gate
+from pipeline.gate import Gate, Moment
 
 NOW = datetime(2026, 3, 1, 10, 0, 0, tzinfo=UTC)
 IDLE = {"ts_utc": "2026-03-01T10:00:00.000Z", "idle_seconds": 30, "user_active": False}
@@ -23,7 +23,11 @@ class Signal:
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.path = folder / "activity_signal.json"
         self.now = NOW
-        self.gate = Gate(lambda: self.path, now=lambda: self.now, **settings)
+        self.gate = Gate(lambda: self.path, clocks=self.clocks, **settings)
+
+    def clocks(self) -> Moment:
+        passed_s = (self.now - NOW).total_seconds()
+        return Moment(self.now, 1_000 + passed_s, 500 + passed_s)
 
     def write(self, content: Any = None, **changes: Any) -> None:
         self.path.write_text(content if isinstance(content, str) else json.dumps({**IDLE, **changes}))

@@ -18,6 +18,7 @@ from pipeline.clients.request_limit import RequestLimit, read_waiting
 from pipeline.clients.screens import ScreenClient
 from pipeline.clients.vlm_endpoint import VlmServer
 from pipeline.errors import ContractInvalid, SampleError
+from pipeline.gate import Lookout
 from pipeline.prompts import load_prompt
 from schemas.screen import DescribedScreen
 from schemas.serving import FrameRef, ModelIdentity, SampleFailure
@@ -46,7 +47,7 @@ def client(
     timeout_s: float = 20.0,
 ) -> ScreenClient:
     return ScreenClient(
-        endpoint.server, PROMPT, load=load, may_send=may_send, concurrency=concurrency, timeout_s=timeout_s
+        endpoint.server, PROMPT, load=load, may_send=Lookout(may_send), concurrency=concurrency, timeout_s=timeout_s
     )
 
 
@@ -315,7 +316,7 @@ def test_nothing_is_sent_beyond_loopback() -> None:
     identity = ModelIdentity(provider_id="vllm", model_id="m", model_digest="a" * 64)
     server = VlmServer("http://192.0.2.1:8000", "m", identity)
     with pytest.raises(ContractInvalid, match="not on loopback"):
-        ScreenClient(server, PROMPT, load=load, may_send=lambda: True, concurrency=1, timeout_s=1)
+        ScreenClient(server, PROMPT, load=load, may_send=Lookout(lambda: True), concurrency=1, timeout_s=1)
 
 
 def test_the_limit_grows_by_one_a_round_and_halves_when_refused() -> None:

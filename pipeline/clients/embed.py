@@ -9,13 +9,14 @@ import math
 import sys
 import time
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import orjson
 from pydantic import ValidationError
 
-from pipeline.clients.endpoint import exchange, require_loopback
+from pipeline.clients.endpoint import HangUp, exchange, require_loopback
 from pipeline.clients.grouping import Grouping
+from pipeline.clients.permission import Permission
 from pipeline.clients.run_file import read_run_file
 from pipeline.clients.text import ServerGone
 from pipeline.dataroot import DataRoot
@@ -42,11 +43,11 @@ _MODEL_FAILED = SampleFailure("model_failed", "the model failed on this text", r
 class EmbedClient:
     """Embeds texts through a server: a `TextEmbedder`. The server has one thread, so requests go one by one.
 
-    `may_send` is the gate, asked before every request. Raises ContractInvalid for an endpoint that is not on loopback,
-    before anything is sent `[model-1]`.
+    `may_send` is the gate, asked before every request; when it tells that it is closed, the request is cancelled.
+    Raises ContractInvalid for an endpoint that is not on loopback, before anything is sent `[model-1]`.
     """
 
-    def __init__(self, server: RunFile, *, may_send: Callable[[], bool], timeout_s: float) -> None:
+    def __init__(self, server: RunFile, *, may_send: Permission, timeout_s: float) -> None:
         self._url = require_loopback(server.url)
         self._token = server.token
         self._may_send = may_send
@@ -61,16 +62,20 @@ class EmbedClient:
         while start < len(texts) and self._may_send():
             indices = range(start, min(len(texts), start + min(grouping.size(), MAX_TEXTS_IN_REQUEST)))
             sent_at = time.monotonic()
+            hang_up = HangUp()
             try:
-                results = self._ask([texts[index] for index in indices])
+                with self._may_send.tell(hang_up):
+                    results = self._ask([texts[index] for index in indices], hang_up)
             except (OSError, http.client.HTTPException) as error:
+                if hang_up.done:
+                    return
                 raise ServerGone(indices) from error
             grouping.answered(len(indices), time.monotonic() - sent_at)
             yield from zip(indices, results, strict=True)
             start = indices.stop
 
-    def _ask(self, texts: list[str]) -> list[Embedding | SampleFailure]:
-        status, body = _post(self._url, self._token, texts, self._timeout_s)
+    def _ask(self, texts: list[str], hang_up: HangUp) -> list[Embedding | SampleFailure]:
+        status, body = _post(self._url, self._token, texts, self._timeout_s, hang_up)
         if status == 401:  # the token is not the one that we knew: another server
             raise http.client.HTTPException
         if status != 200:
@@ -127,11 +132,13 @@ def _late(timeout_s: float) -> NotEmbedded:
     return NotEmbedded(f"the embedding server did not answer within {timeout_s * 1000:.0f} ms")
 
 
-def _post(url: str, token: str, texts: list[str], timeout_s: float) -> tuple[int, bytes]:
+def _post(url: str, token: str, texts: list[str], timeout_s: float, hang_up: HangUp | None = None) -> tuple[int, bytes]:
     """Raises TimeoutError, OSError, HTTPException, ContractInvalid."""
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     body = orjson.dumps({"texts": texts})
-    return exchange(url, "/v1/embed", body=body, headers=headers, timeout_s=timeout_s, max_bytes=_MAX_REPLY_BYTES)
+    return exchange(
+        url, "/v1/embed", body=body, headers=headers, timeout_s=timeout_s, max_bytes=_MAX_REPLY_BYTES, hang_up=hang_up
+    )
 
 
 def _parse(body: bytes, texts: int) -> list[Embedding | SampleFailure] | None:

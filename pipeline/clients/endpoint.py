@@ -52,13 +52,14 @@ def exchange(
     headers: Mapping[str, str] | None = None,
     timeout_s: float,
     max_bytes: int,
+    hang_up: HangUp | None = None,
 ) -> tuple[int, bytes]:
     """Send one request below an endpoint, GET or, with a body, POST; returns the status and the body of the reply.
 
-    It is over after `timeout_s`, however slowly the server talks. A redirect is returned as its status and proxies are
-    never looked at. The reply is untrusted. Raises TimeoutError, OSError, http.client.HTTPException (also for a reply
-    of more than `max_bytes`), and ContractInvalid for an endpoint that is not on loopback, before anything is sent
-    `[model-1]`.
+    It is over after `timeout_s`, however slowly the server talks, and with an OSError on `hang_up`. A redirect is
+    returned as its status and proxies are never looked at. The reply is untrusted. Raises TimeoutError, OSError,
+    http.client.HTTPException (also for a reply of more than `max_bytes`), and ContractInvalid for an endpoint that is
+    not on loopback, before anything is sent `[model-1]`.
     """
     parts = urlsplit(require_loopback(url))
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
@@ -66,6 +67,8 @@ def exchange(
     try:
         connection.connect()
         deadline.start()
+        if hang_up is not None:
+            hang_up.follow(connection)
         method = "GET" if body is None else "POST"
         connection.request(method, f"{parts.path}{path}", body, {"Accept-Encoding": "identity", **(headers or {})})
         response = connection.getresponse()
@@ -126,6 +129,28 @@ def is_loopback(address: str) -> bool:
     return bool((mapped or parsed).is_loopback)
 
 
+class HangUp:
+    """Ends a request from another thread: the connection of the moment, and each that would follow."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self._guard = threading.Lock()
+        self._connection: http.client.HTTPConnection | None = None
+
+    def __call__(self) -> None:
+        """Hang up. What waits for an answer gets none."""
+        with self._guard:
+            self.done = True
+            _shut(self._connection)
+
+    def follow(self, connection: http.client.HTTPConnection) -> None:
+        """This is the connection from now on."""
+        with self._guard:
+            self._connection = connection
+            if self.done:
+                _shut(connection)
+
+
 class _Deadline:
     """Ends a connection at a moment; the socket's own timeout begins anew with every byte."""
 
@@ -143,10 +168,14 @@ class _Deadline:
 
     def _end(self) -> None:
         self.passed = True
-        sock = self._connection.sock
-        with suppress(OSError):
-            if sock is not None:
-                sock.shutdown(socket.SHUT_RDWR)
+        _shut(self._connection)
+
+
+def _shut(connection: http.client.HTTPConnection | None) -> None:
+    sock = connection.sock if connection is not None else None
+    with suppress(OSError):
+        if sock is not None:
+            sock.shutdown(socket.SHUT_RDWR)
 
 
 def _loopback_socket(address: Any) -> socket.socket:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -12,7 +11,9 @@ from queue import SimpleQueue
 import aiohttp
 import tenacity
 
+from pipeline.clients.ending import Ending
 from pipeline.clients.endpoint import open_session
+from pipeline.clients.permission import Permission
 from pipeline.clients.request_limit import RequestLimit, read_waiting
 from pipeline.clients.screen_replies import bad_reply, read_completion
 from pipeline.clients.screen_request import chat_request
@@ -24,7 +25,6 @@ from schemas.serving import FrameRef, SampleFailure
 
 MAX_REPLY_BYTES = 1 << 20
 
-_POLL_S = 0.05
 _LOOK_AT_QUEUE_EVERY_S = 1.0
 _BUSY_ATTEMPTS = 5
 _BUSY_WAIT = tenacity.wait_exponential(multiplier=0.25, max=8)
@@ -55,7 +55,7 @@ class ScreenCalls:
         server: VlmServer,
         prompt: Prompt,
         load: Callable[[FrameRef], bytes],
-        may_send: Callable[[], bool],
+        may_send: Permission,
         limit: RequestLimit,
         timeout_s: float,
         finished: SimpleQueue[list[Outcome] | None],
@@ -73,17 +73,17 @@ class ScreenCalls:
         self._finished = finished
         self._pending = deque(range(len(frames)))
         self._with_server: list[int] = []
-        self._closed = threading.Event()
+        self._ending = Ending()
 
     def close(self) -> None:
         """Nobody wants the rest: cancel what is in flight. May be called from another thread."""
-        self._closed.set()
+        self._ending.end()
 
     async def run(self) -> None:
         """Send, until there is nothing more to send. Raises what `load` and `may_send` raise."""
         key = {"Authorization": f"Bearer {self._server.token}"} if self._server.token else {}
         # A connection for each request: a reply takes seconds, and none is ever closed while a request is on its way.
-        async with open_session({**key, "Connection": "close"}) as session:
+        async with self._ending.told_by(self._may_send), open_session({**key, "Connection": "close"}) as session:
             work, watch = asyncio.create_task(self._work(session)), asyncio.create_task(self._watch())
             queue = asyncio.create_task(self._look_at_queue(session))
             await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
@@ -124,7 +124,7 @@ class ScreenCalls:
         try:
             async for attempt in self._attempts():
                 with attempt:
-                    if self.lost is not None or self._closed.is_set() or not self._may_send():
+                    if self.lost is not None or self._ending.has_come or not self._may_send():
                         raise _Closed
                     outcome = await self._post(session, index, body)
             self._limit.answered()
@@ -185,8 +185,7 @@ class ScreenCalls:
 
     async def _watch(self) -> None:
         """End when nothing may be sent any more: all that is in flight is cancelled then."""
-        while not self._closed.is_set() and self._may_send():
-            await asyncio.sleep(_POLL_S)
+        await self._ending.comes()
 
     async def _look_at_queue(self, session: aiohttp.ClientSession) -> None:
         """Follow the server's own queue, where it tells of one."""

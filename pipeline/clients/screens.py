@@ -7,6 +7,7 @@ from queue import SimpleQueue
 
 from pipeline.clients.background import answers
 from pipeline.clients.endpoint import require_loopback
+from pipeline.clients.permission import Permission
 from pipeline.clients.request_limit import RequestLimit
 from pipeline.clients.text import ServerGone
 from pipeline.clients.vlm_endpoint import VlmServer
@@ -20,10 +21,10 @@ Outcome = tuple[int, DescribedScreen | SampleFailure]
 class ScreenClient:
     """Describes frames through an endpoint: a `ScreenReader`.
 
-    `load` gives a frame's bytes and may raise SampleError; `may_send` is the gate, asked before every request and
-    while waiting. Both are called from another thread than the consumer's. How many requests are in flight is learnt
-    from one pass to the next, `concurrency` at most. Raises ContractInvalid for an endpoint that is not on loopback,
-    before anything is sent `[model-1]`.
+    `load` gives a frame's bytes and may raise SampleError; `may_send` is the gate, asked before every request; once it
+    tells that it is closed, requests in flight are cancelled. Both are called from other threads than the consumer's.
+    How many requests are in flight is learnt from one pass to the next, `concurrency` at most. Raises ContractInvalid
+    for an endpoint that is not on loopback, before anything is sent `[model-1]`.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class ScreenClient:
         prompt: Prompt,
         *,
         load: Callable[[FrameRef], bytes],
-        may_send: Callable[[], bool],
+        may_send: Permission,
         concurrency: int,
         timeout_s: float,
     ) -> None:

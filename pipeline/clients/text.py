@@ -7,6 +7,7 @@ from queue import SimpleQueue
 
 from pipeline.clients.background import answers
 from pipeline.clients.endpoint import require_loopback
+from pipeline.clients.permission import Permission
 from pipeline.errors import Unavailable
 from schemas.serving import FrameRef, ReadText, RunFile, SampleFailure
 
@@ -28,9 +29,9 @@ class ServerGone(Unavailable):
 class TextClient:
     """Reads frames through a server: a `TextReader`.
 
-    `load` gives a frame's bytes and may raise SampleError; `may_send` is the gate, asked before every request and
-    while waiting. Both are called from another thread than the consumer's. Raises ContractInvalid for an endpoint that
-    is not on loopback, before anything is sent `[model-1]`.
+    `load` gives a frame's bytes and may raise SampleError; `may_send` is the gate, asked before every request; once it
+    tells that it is closed, requests in flight are cancelled. Both are called from other threads than the consumer's.
+    Raises ContractInvalid for an endpoint that is not on loopback, before anything is sent `[model-1]`.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class TextClient:
         server: RunFile,
         *,
         load: Callable[[FrameRef], bytes],
-        may_send: Callable[[], bool],
+        may_send: Permission,
         concurrency: int,
         timeout_s: float,
     ) -> None:

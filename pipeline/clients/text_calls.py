@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,8 +11,10 @@ from queue import SimpleQueue
 
 import aiohttp
 
+from pipeline.clients.ending import Ending
 from pipeline.clients.endpoint import open_session
 from pipeline.clients.grouping import Grouping, split_by_bytes
+from pipeline.clients.permission import Permission
 from pipeline.clients.replies import check_result, parse_reply
 from pipeline.errors import SampleError
 from schemas.serving import (
@@ -65,7 +66,7 @@ class TextCalls:
         url: str,
         token: str,
         load: Callable[[FrameRef], bytes],
-        may_send: Callable[[], bool],
+        may_send: Permission,
         concurrency: int,
         timeout_s: float,
         finished: SimpleQueue[list[Outcome] | None],
@@ -84,7 +85,7 @@ class TextCalls:
         self._pending = deque(range(len(frames)))
         self._alone: deque[int] = deque()
         self._grouping = Grouping()
-        self._closed = threading.Event()
+        self._ending = Ending()
         self._in_flight: list[_Request] = []
         self._broken: list[_Request] = []
         self._gone_at: float | None = None
@@ -92,11 +93,12 @@ class TextCalls:
 
     def close(self) -> None:
         """Nobody wants the rest: cancel what is in flight. May be called from another thread."""
-        self._closed.set()
+        self._ending.end()
 
     async def run(self) -> None:
         """Send, until there is nothing more to send. Raises what `load` and `may_send` raise."""
-        async with open_session({"Authorization": f"Bearer {self._token}"}) as session:
+        headers = {"Authorization": f"Bearer {self._token}"}
+        async with self._ending.told_by(self._may_send), open_session(headers) as session:
             work = [asyncio.create_task(self._work(session)) for _ in range(self._concurrency)]
             watch = asyncio.create_task(self._watch())
             try:
@@ -213,8 +215,7 @@ class TextCalls:
     async def _watch(self) -> None:
         """End when nothing may be sent any more; meanwhile let the oldest request time out."""
         loop = asyncio.get_running_loop()
-        while not self._closed.is_set() and self._may_send():
-            await asyncio.sleep(_POLL_S)
+        while not await self._ending.within(_POLL_S):
             now = loop.time()
             if self._gone_at is not None and now - self._gone_at > _GRACE_FOR_OTHERS_S:
                 return

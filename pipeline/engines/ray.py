@@ -38,7 +38,6 @@ FIRST_WAVE, LARGEST_WAVE = 4, 64
 """Shards handed to Ray at once. Few at first: their time decides how large the next ones are."""
 
 MOST_WORKERS = 4
-_ASK_EVERY_S = 0.25
 _HAND_IN_S = 5.0
 """How long workers may take to hand in what they had finished when the gate closed, or to end when nobody wants it."""
 
@@ -156,23 +155,23 @@ class RayEngine:
     def _work(self, job: Job, wave: list[Shard]) -> Iterator[ShardResult]:
         """Yield a result for every shard of a wave; an empty one for what was not handed in after the gate closed."""
         outstanding = dict(enumerate(wave))
-        tables: SimpleQueue[pa.Table | Exception] = SimpleQueue()
+        tables: SimpleQueue[pa.Table | Exception | None] = SimpleQueue()
         given = (job, wave, self._workers, tables)
         self._collecting = threading.Thread(target=collect, args=given, name="ray-data", daemon=True)
         self._collecting.start()
-        closed_at: float | None = None
-        while outstanding:
-            try:
-                table = tables.get(timeout=_ASK_EVERY_S)
-            except Empty:
-                if closed_at is None and not self._gate.ask().open:
-                    closed_at = time.monotonic()
-                if closed_at is not None and time.monotonic() - closed_at > _HAND_IN_S:
+        hand_in_by: float | None = None
+        with self._gate.tell(lambda: tables.put(None)):
+            while outstanding:
+                try:
+                    table = tables.get(timeout=None if hand_in_by is None else max(0.0, hand_in_by - time.monotonic()))
+                except Empty:
                     yield from (nothing_done(job.stage, shard) for shard in outstanding.values())
                     return
-                continue
-            if isinstance(table, Exception):
-                raise explain(table)
-            for index, result in read_results(table, wave):
-                if outstanding.pop(index, None) is not None:
-                    yield result
+                if table is None:
+                    hand_in_by = time.monotonic() + _HAND_IN_S
+                    continue
+                if isinstance(table, Exception):
+                    raise explain(table)
+                for index, result in read_results(table, wave):
+                    if outstanding.pop(index, None) is not None:
+                        yield result

@@ -23,7 +23,7 @@ def warm_up(workers: int) -> None:
         pass
 
 
-def collect(job: Job, wave: list[Shard], workers: int, tables: SimpleQueue[pa.Table | Exception]) -> None:
+def collect(job: Job, wave: list[Shard], workers: int, tables: SimpleQueue[pa.Table | Exception | None]) -> None:
     """Run a wave of shards; puts each table as it comes, and at the end what went wrong.
 
     For a thread of its own, so that the driver can look at the gate meanwhile.

@@ -15,7 +15,7 @@ from pipeline.engines.rare_collections import collect_rarely
 from pipeline.engines.served import import_client, served_model
 from pipeline.engines.shards import Model, Shard, ShardResult, nothing_done, work_shard
 from pipeline.errors import PipelineError
-from pipeline.gate import Gate, GateTerms
+from pipeline.gate import Gate, GateTerms, Lookout
 from pipeline.settings import Settings
 from pipeline.stores.evidence import EvidenceStore
 from schemas.serving import RunFile
@@ -83,7 +83,7 @@ class _Worker:
         job = self.job
         if job.server is None:
             return None
-        return served_model(self.root, job.settings, job.server, self.may_send, job.concurrency)
+        return served_model(self.root, job.settings, job.server, Lookout(self.may_send), job.concurrency)
 
 
 _worker: _Worker | None = None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from pipeline.clients import TextClient
+from pipeline.clients.permission import Permission
 from pipeline.clients.screens import ScreenClient
 from pipeline.clients.vlm_endpoint import VlmServer
 from pipeline.dataroot import DataRoot
@@ -21,7 +20,7 @@ def import_client() -> None:
 
 
 def served_model(
-    root: DataRoot, settings: Settings, server: RunFile | VlmServer, may_send: Callable[[], bool], concurrency: int
+    root: DataRoot, settings: Settings, server: RunFile | VlmServer, may_send: Permission, concurrency: int
 ) -> Model:
     """Make the model that a server answers for, whichever kind it is."""
     if isinstance(server, VlmServer):
@@ -30,9 +29,9 @@ def served_model(
 
 
 def text_model(
-    root: DataRoot, settings: Settings, server: RunFile, may_send: Callable[[], bool], concurrency: int
+    root: DataRoot, settings: Settings, server: RunFile, may_send: Permission, concurrency: int
 ) -> TextModel:
-    """Make a model that a server answers for; `may_send` is asked before every request `[model-1]`."""
+    """Make a model that a server answers for; `may_send` is asked before every request, and ends them `[model-1]`."""
 
     def load(frame: FrameRef) -> bytes:
         return load_blob(root, frame.blob_path, frame.content_hash)
@@ -44,10 +43,10 @@ def text_model(
 
 
 def screen_model(
-    root: DataRoot, settings: Settings, server: VlmServer, may_send: Callable[[], bool], concurrency: int,
+    root: DataRoot, settings: Settings, server: VlmServer, may_send: Permission, concurrency: int,
     prompt: Prompt | None = None,
 ) -> ScreenModel:  # fmt: skip
-    """Make a VLM that an endpoint answers for; `may_send` is asked before every request `[model-1]`.
+    """Make a VLM that an endpoint answers for; `may_send` is asked before every request, and ends them `[model-1]`.
 
     Without a `prompt` it is given the one that is set. Raises UsageError for a version of it that there is not.
     """

@@ -39,7 +39,7 @@ def served_models(root: DataRoot, settings: Settings, gate: Gate, name: str = DE
         if kind == "vlm":
             return vlm.ready()
         server = ensure_server(root, settings, kind, described(settings, name))
-        return text_model(root, settings, server, lambda: gate.ask().open, settings.request_concurrency)
+        return text_model(root, settings, server, gate, settings.request_concurrency)
 
     return ready
 
@@ -57,9 +57,7 @@ class _VlmSource:
         """The VLM, ready to be asked. Raises Unavailable, ContractInvalid, Blocked when the gate closes meanwhile."""
         server = self._patiently(self._find) if self.was_there else self._find()
         self.was_there = True
-        return screen_model(
-            self.root, self.settings, server, lambda: self.gate.ask().open, self.settings.vlm_concurrency
-        )
+        return screen_model(self.root, self.settings, server, self.gate, self.settings.vlm_concurrency)
 
     def _find(self) -> VlmServer:
         return find_vlm(self.root, self.settings)
@@ -83,7 +81,7 @@ class _VlmSource:
 def prompted_vlm(root: DataRoot, settings: Settings, gate: Gate, prompt: Prompt) -> ScreenModel:
     """The VLM, ready to be asked with a prompt of its own. Raises Unavailable, ContractInvalid."""
     server = find_vlm(root, settings)
-    return screen_model(root, settings, server, lambda: gate.ask().open, settings.vlm_concurrency, prompt)
+    return screen_model(root, settings, server, gate, settings.vlm_concurrency, prompt)
 
 
 def served_embedder(root: DataRoot, settings: Settings, gate: Gate) -> EmbedSource | NotInstalled:
@@ -97,7 +95,7 @@ def served_embedder(root: DataRoot, settings: Settings, gate: Gate) -> EmbedSour
 
     def ready(producer: str) -> EmbedModel:
         server = ensure_server(root, settings, "embed")
-        client = EmbedClient(server, may_send=lambda: gate.ask().open, timeout_s=settings.request_timeout_s)
+        client = EmbedClient(server, may_send=gate, timeout_s=settings.request_timeout_s)
         return EmbedModel(server.model, remembering(root, server.model, producer, client))
 
     return ready

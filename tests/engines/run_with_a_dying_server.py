@@ -28,7 +28,7 @@ def main(root: DataRoot, command: list[str]) -> None:
     def models(kind: str) -> TextModel:
         die = ["--die-at", next(deaths, "0"), "--run-file", str(root.worker_file(kind))]
         server = start_server(root, kind, [*command, *die], timeout_s=60)
-        return text_model(root, settings, server, lambda: gate.ask().open, concurrency=4)
+        return text_model(root, settings, server, gate, concurrency=4)
 
     stages = ("list_frames", "list_windows", "visit_urls", "find_text_lines", "track_lines")
     run(root, settings, RunOptions(True, stages), RayEngine(root, settings, terms, 2), gate, models, LogProgress())

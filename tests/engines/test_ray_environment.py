@@ -87,7 +87,7 @@ def test_a_ray_that_cannot_start_is_told_when_it_is_needed_and_what_needs_none_i
     with pytest.raises(Unavailable, match="too long a path"):
         run(
             memory.root, Settings(), RunOptions(), engine, open_gate(memory.root),
-            lambda _: text_model(memory.root, Settings(), server, lambda: True, 1), LogProgress(),
+            lambda _: text_model(memory.root, Settings(), server, open_gate(memory.root), 1), LogProgress(),
         )  # fmt: skip
     stop_server(memory.root, "ocr")
     assert len(rows(memory.root, "frames")) == 1

@@ -10,7 +10,7 @@ import pytest
 from handoff_builder import Handoff, kept, run_ingest, whole_handoff
 
 from pipeline.errors import Blocked
-from pipeline.gate import Gate
+from pipeline.gate import Gate, Moment
 from pipeline.ingest.gate_mode import GateMode
 from pipeline.ingest.pace import Pace, PaceClock, Stopped, cpu_of_all_processes, lowest_priority
 from pipeline.ingest.result import State
@@ -27,7 +27,10 @@ class Desk:
         self.used_s = 0.0
         self.signal = folder / "activity_signal.json"
         clock = PaceClock(lambda: self.now_s, self.sleep, lambda: self.used_s)
-        gate = Gate(lambda: self.signal, now=lambda: MOMENT + timedelta(seconds=self.now_s))
+        gate = Gate(
+            lambda: self.signal,
+            clocks=lambda: Moment(MOMENT + timedelta(seconds=self.now_s), self.now_s, self.now_s),
+        )
         self.pace = Pace(gate, mode, clock)
         self.user: bool | None = None
 

@@ -21,6 +21,7 @@ import pytest
 from pipeline.clients import ServerGone, TextClient
 from pipeline.dataroot import DataRoot
 from pipeline.errors import Unavailable
+from pipeline.gate import Lookout
 from pipeline.reports.doctor import examine
 from pipeline.runs.server_status import own_servers
 from pipeline.runs.servers import (
@@ -235,7 +236,9 @@ def test_work_for_a_client_that_went_away_is_stopped(root: DataRoot) -> None:
     server = start(root, "--delay-s", "30")
     frame = FrameRef("f", "r", CAPTURED, 800, 600, "", "")
     gate = iter([True, True, True, True, True, True])
-    client = TextClient(server, load=lambda _: PNG, may_send=lambda: next(gate, False), concurrency=1, timeout_s=60)
+    client = TextClient(
+        server, load=lambda _: PNG, may_send=Lookout(lambda: next(gate, False)), concurrency=1, timeout_s=60
+    )
     assert list(client([frame, frame])) == []
     # The thread that slept for the first client is free again.
     status, _ = read_text(server, b"no image", "8")
@@ -253,7 +256,7 @@ def test_the_client_notices_that_the_server_was_killed(root: DataRoot) -> None:
             killed.append(server.pid)
         return True
 
-    client = TextClient(server, load=lambda _: PNG, may_send=may_send, concurrency=2, timeout_s=60)
+    client = TextClient(server, load=lambda _: PNG, may_send=Lookout(may_send), concurrency=2, timeout_s=60)
     with pytest.raises(ServerGone) as caught:
         list(client([frame] * 5))
     assert sorted(caught.value.in_flight) == [0, 1]
@@ -307,7 +310,7 @@ def test_a_server_that_answers_but_whose_model_hangs_ends_and_it_is_known_why(
     command = [sys.executable, "-c", DEAF, "--item-timeout-s", "0.2", "--run-file", str(root.worker_file("ocr"))]
     server = start_server(root, "ocr", command, timeout_s=30)
     frame = FrameRef("f", "r", CAPTURED, 800, 600, "", "")
-    client = TextClient(server, load=lambda _: PNG, may_send=lambda: True, concurrency=1, timeout_s=60)
+    client = TextClient(server, load=lambda _: PNG, may_send=Lookout(lambda: True), concurrency=1, timeout_s=60)
     with pytest.raises(ServerGone) as caught:
         list(client([frame]))
     assert caught.value.in_flight == (0,)
