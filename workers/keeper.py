@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from workers.keep_quiet import Quiet, all_processes
+
 _LOOK_EVERY_S = 0.25
 _ASK_EVERY_S = 2.0
 _CONNECT_S = 1.0
@@ -37,6 +39,9 @@ _MARK = "AUTOCAPTURE_SERVER"
 _TOLD = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 """SIGHUP comes from the kernel too: when the one who started us has died while we, or the server, were stopped."""
 
+_BE_QUIET, _GO_ON = signal.SIGUSR1, signal.SIGUSR2
+_CAUGHT = {*_TOLD, _BE_QUIET, _GO_ON, signal.SIGCHLD}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Keep a server until it ends; returns its exit code, or 128 and the number of the signal that ended it."""
@@ -45,22 +50,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--lock-fd", type=int, required=True, help="descriptor of the server's lock, held")
     parser.add_argument("--start-s", type=float, required=True, help="seconds the server may take until it is ready")
     parser.add_argument("--silence-s", type=float, required=True, help="seconds it may leave its health untold")
+    parser.add_argument("--light", action="store_true", help="once ready, it may work while the user is active")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="-- and the server's command")
     given = parser.parse_args(argv)
     os.umask(0o077)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {*_TOLD, signal.SIGCHLD})
-    return Keeper(given.run_file, given.lock_fd, given.start_s, given.silence_s).keep(given.command[1:])
+    signal.pthread_sigmask(signal.SIG_BLOCK, _CAUGHT)
+    keeper = Keeper(given.run_file, given.lock_fd, given.start_s, given.silence_s, is_light=given.light)
+    return keeper.keep(given.command[1:])
 
 
 class Keeper:
     """One server and what came of it."""
 
-    def __init__(self, run_file: Path, lock: int, start_s: float, silence_s: float) -> None:
+    def __init__(self, run_file: Path, lock: int, start_s: float, silence_s: float, *, is_light: bool) -> None:
         self.run_file = run_file
         self.lock = lock
         self.start_s = start_s
         self.silence_s = silence_s
+        self.is_light = is_light
         self.users = Users(run_file)
+        self.quiet = Quiet()
         self.history = History(run_file)
         self.server = 0
         self.status: int | None = None
@@ -95,7 +104,7 @@ class Keeper:
             if os.getppid() != keeper:  # it died before it could be told
                 os._exit(1)
             os.environ[_MARK] = str(self.run_file.absolute())
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {*_TOLD, signal.SIGCHLD})
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _CAUGHT)
             os.execvp(command[0], [*command, "--lock-fd", str(self.lock)])  # noqa: S606 no shell is the point
         except OSError as error:
             sys.stderr.write(f"error: cannot start {command[0]}: {error.strerror} → reinstall the package\n")
@@ -107,13 +116,21 @@ class Keeper:
         """Wait until the server has ended, or is to end; tells whether somebody asked for that."""
         start_by = time.monotonic() + self.start_s
         health: Health | None = None
-        while not self._has_ended(_LOOK_EVERY_S):
+        while not self._has_ended(self.quiet.look_within_s(_LOOK_EVERY_S)):
             if self._told:
                 self.why = "told to"
                 return True
             if self.users.left_in_the_lurch():
                 self.why = "the process that used it was killed"
                 return True
+            if self.quiet.see_to(self.server, may_work=self.is_light and health is not None):
+                if self.users.want_it_no_more:
+                    self.why = "it would not stop working for the user, and nobody uses it"
+                    return True
+                start_by += _LOOK_EVERY_S
+                if health is not None:
+                    health.close()
+                continue
             if health is None:
                 place = self._published()
                 health = Health(*place) if place is not None else None
@@ -129,8 +146,11 @@ class Keeper:
 
     def _has_ended(self, within_s: float) -> bool:
         """Wait a while for the server to end; what else ended meanwhile was orphaned below us, and is reaped."""
-        caught = signal.sigtimedwait({*_TOLD, signal.SIGCHLD}, within_s)
-        self._told = self._told or (caught is not None and caught.si_signo in _TOLD)
+        caught = signal.sigtimedwait(_CAUGHT, within_s)
+        number = caught.si_signo if caught is not None else 0
+        self._told = self._told or number in _TOLD
+        if number in (_BE_QUIET, _GO_ON):
+            self.quiet.wanted(self.server, is_wanted=number == _BE_QUIET)
         with suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 if ended[0] == self.server:
@@ -138,10 +158,11 @@ class Keeper:
         return self.status is not None
 
     def _end(self) -> None:
-        """Ask the server to end, also one that is stopped; kill it when it has not after some seconds."""
+        """Ask the server to end, and kill it when it has not after some seconds; at once where it was to be quiet."""
         sys.stderr.write(f"ending the server: {self.why}\n")
         sys.stderr.flush()
-        for number, grace_s in ((signal.SIGTERM, _END_GRACE_S), (signal.SIGKILL, 60.0)):
+        kindly = () if self.quiet.is_stopped else ((signal.SIGTERM, _END_GRACE_S),)
+        for number, grace_s in (*kindly, (signal.SIGKILL, 60.0)):
             os.kill(self.server, number)
             os.kill(self.server, signal.SIGCONT)
             deadline = time.monotonic() + grace_s
@@ -188,14 +209,18 @@ class Health:
             self._waits_since = self._waits_since or now
             self._asked = self._ask()
         if self._asked is not None and (answer := _read(self._asked)) is not None:
-            self.close()
+            self._hang_up()
             self._ask_at = now + _ASK_EVERY_S
             if answer == b"HTTP/1.1 200":
                 self._waits_since = None
         return 0.0 if self._waits_since is None else now - self._waits_since
 
     def close(self) -> None:
-        """Ask no more."""
+        """Wait for no answer any more."""
+        self._waits_since = None
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         if self._asked is not None:
             self._asked.close()
             self._asked = None
@@ -224,12 +249,15 @@ class Users:
         path = run_file.with_name(run_file.name + ".users")
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._stays = False
+        self.want_it_no_more = False
+        """Whether nobody uses it, and no operator asked for it."""
 
     def left_in_the_lurch(self) -> bool:
         """Whether nobody uses the server any more, and one of those who did was killed."""
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self.want_it_no_more = False
             return False
         try:
             notes = os.pread(self._file, 1 << 20, 0).decode(errors="replace").split()
@@ -238,6 +266,7 @@ class Users:
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
         self._stays = self._stays or "=" in notes
+        self.want_it_no_more = not self._stays
         came = {note[1:] for note in notes if note.startswith("+")}
         return not self._stays and bool(came - {note[1:] for note in notes if note.startswith("-")})
 
@@ -299,7 +328,7 @@ def _how(code: int) -> str:
 
 def _kill_children() -> None:
     """Kill what the server left behind: its children are ours now, theirs will be when they are dead."""
-    while children := [pid for pid, parent in _processes() if parent == os.getpid()]:
+    while children := [pid for pid, parent in all_processes() if parent == os.getpid()]:
         for pid in children:
             os.kill(pid, signal.SIGKILL)
         for pid in children:
@@ -309,21 +338,10 @@ def _kill_children() -> None:
 def _kill_marked(mark: str) -> None:
     """Kill what is left of an earlier server whose keeper was killed. The lock is ours: none of it is wanted."""
     wanted = f"{_MARK}={mark}".encode()
-    for pid, _ in _processes():
+    for pid, _ in all_processes():
         with suppress(OSError):
             if pid != os.getpid() and wanted in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
                 os.kill(pid, signal.SIGKILL)
-
-
-def _processes() -> list[tuple[int, int]]:
-    """All processes, each with its parent."""
-    found = []
-    for place in Path("/proc").iterdir():
-        if place.name.isdecimal():
-            with suppress(OSError):
-                fields = (place / "stat").read_text().rpartition(")")[2].split()
-                found.append((int(place.name), int(fields[1])))
-    return found
 
 
 def _prctl(option: int, value: int) -> None:

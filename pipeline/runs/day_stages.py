@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.dag import STAGES, Stage
 from pipeline.engines.days import build_day
 from pipeline.runs.commit import given_samples
+from pipeline.runs.interruption import while_open
 from pipeline.runs.pace import PaceMeter
 from pipeline.runs.work import Work
 
@@ -30,7 +31,7 @@ def build_days(work: Work, stage: Stage) -> bool:
 
 
 def _build(work: Work, stage: Stage, fingerprint: str, run_id: str, day: str, inputs: str) -> None:
-    rows, hours = build_day(stage, run_id, day, work.facts, work.evidence, work.catalog)
+    rows, hours = while_open(work.gate, lambda: build_day(stage, run_id, day, work.facts, work.evidence, work.catalog))
     work.facts.replace_day(stage.table, run_id, day, stage.name, rows, hours)
     with work.catalog.transaction():
         work.catalog.record_day(stage.name, run_id, day, fingerprint, inputs, rows.num_rows)

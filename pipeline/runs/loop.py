@@ -17,6 +17,7 @@ from pipeline.errors import Busy, DamagedFactFile, NothingToDo, NotInstalled
 from pipeline.gate import Gate
 from pipeline.runs.day_stages import build_days
 from pipeline.runs.discover import discover
+from pipeline.runs.interruption import while_open
 from pipeline.runs.keep_indexes import IndexKeeper
 from pipeline.runs.keyframe_budget import settle_keyframes
 from pipeline.runs.manifest import RunManifest, note_attempt
@@ -71,6 +72,7 @@ def run(
         work = Work(root, settings, options, engine, gate, models, embedder, progress, evidence, catalog, manifest,
                     now_us, watch)  # fmt: skip
         stack.callback(lambda: work.healer.remember(worked=manifest.begun))
+        stack.enter_context(gate.tell(work.stop))
         with progress, manifest, watch.around(work):
             try:
                 return _Loop(work).run()
@@ -119,14 +121,14 @@ class _Loop:
         settle_keyframes(work.catalog, work.settings.keyframes_per_hour)
         if work.has_vlm and work.gate.ask().open:
             work.require_models()
-        discover(work.evidence, work.catalog)
+        self._discover()
         self._retry_failed()
         if self._frames_wait_for_a_model() and work.gate.ask().open:
             work.engine.prepare()
         if not work.healer.healed and work.gate.ask().open and self.indexes.overdue():
             self._catch_up()
         while self._pass() and work.options.until_done:
-            discover(work.evidence, work.catalog)
+            self._discover()
         self._renew_indexes()
 
     def _retry_failed(self) -> None:
@@ -135,6 +137,9 @@ class _Loop:
             self.retried = True
             for stage in self.work.stages:
                 self.work.catalog.retry_failed(stage.name)
+
+    def _discover(self) -> None:
+        while_open(self.work.gate, lambda: discover(self.work.evidence, self.work.catalog))
 
     def _frames_wait_for_a_model(self) -> bool:
         """Tell whether the engine will be asked to run a model, as far as can be seen before the first stage."""
@@ -156,7 +161,8 @@ class _Loop:
 
     def _renew_indexes(self) -> None:
         self.work.project()
-        self.indexes.renew(embedded=any(stage.model == EMBED and self._done(stage) for stage in self.work.stages))
+        embedded = any(stage.model == EMBED and self._done(stage) for stage in self.work.stages)
+        while_open(self.work.gate, lambda: self.indexes.renew(embedded=embedded))
 
     def _pass(self) -> bool:
         """Go once over all stages. Tells whether another pass may find work: something was done, or can be retried."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import TypeVar
 
 from pipeline import __version__
 from pipeline.dag import Stage
@@ -17,9 +18,11 @@ from pipeline.engines.spans import EmbedModel, embed_shards
 from pipeline.errors import Blocked, DamagedFactFile, NotInstalled, Unavailable
 from pipeline.runs.commit import commit_shard
 from pipeline.runs.full_profile import NO_VLM
+from pipeline.runs.interruption import while_open
 from pipeline.runs.known_records import known_results
 from pipeline.runs.outages import Outages, wait_s
 from pipeline.runs.pace import PaceMeter
+from pipeline.runs.quiet import quiet_servers
 from pipeline.runs.servers import MOST_DEATHS, RESTART_WAIT
 from pipeline.runs.sizing import ShardSizer, cut_shards, one_each, up_to
 from pipeline.runs.turns import Turns
@@ -35,6 +38,10 @@ from schemas.serving import SampleFailure
 
 _BLAMED = SampleFailure("server_gone", "the model server died each time it had this sample", retryable=True)
 _PAUSE_S = 0.25
+_START_S = 1.0
+"""How long the processes of a server that is being started may take to be known."""
+
+Started = TypeVar("Started")
 
 EMBED = "embed"
 VLM = "vlm"
@@ -188,9 +195,18 @@ class SampleStages:
 
     def _model(self, stage: Stage) -> Model | EmbedModel:
         if stage.model != EMBED:
-            return self.work.models(stage.model)
-        assert callable(self.work.embedder)  # that is what was asked before
-        return self.work.embedder(stage.name)
+            return self._started(lambda: self.work.models(stage.model))
+        embedder = self.work.embedder
+        assert callable(embedder)  # that is what was asked before
+        return self._started(lambda: embedder(stage.name))
+
+    def _started(self, start: Callable[[], Started]) -> Started:
+        """Have a server started, which loads its model, or found. Raises Blocked when the gate closes meanwhile."""
+        try:
+            return while_open(self.work.gate, start)
+        except Blocked:
+            quiet_servers(self.work.root, wait_s=_START_S)
+            raise
 
     def _run(
         self, stage: Stage, results: Iterator[ShardResult], sizer: ShardSizer, turns: Turns, fingerprint: str,
@@ -233,7 +249,13 @@ class SampleStages:
     ) -> Iterator[ShardResult]:
         if isinstance(model, EmbedModel):
             return embed_shards(stage, self._while_idle(shards), model, self.work.facts, __version__)
-        return engine.run(stage, self._while_idle(shards), model, __version__)
+        results = engine.run(stage, self._while_idle(shards), model, __version__)
+        return results if model is not None else self._each_while_open(results)
+
+    def _each_while_open(self, results: Iterator[ShardResult]) -> Iterator[ShardResult]:
+        """Nobody is asked in such a shard: it ends with the gate, and is taken again as a whole."""
+        while (result := while_open(self.work.gate, lambda: next(results, None))) is not None:
+            yield result
 
     def _commit(self, stage: Stage, result: ShardResult, fingerprint: str, outcomes: Outcomes) -> Counter[str]:
         """Keep what came of a shard. A damaged file of its hour is healed first, so that no model is asked again."""

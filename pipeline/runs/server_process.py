@@ -30,6 +30,9 @@ from pipeline.runs.holds import note_use
 STOP_GRACE_S = 8.0
 """How long a server may take to end when it is told to; its keeper kills it earlier."""
 
+BE_QUIET, GO_ON = signal.SIGUSR1, signal.SIGUSR2
+"""What a keeper is told: that its server is not to work now, that it may again (`workers/keeper.py`)."""
+
 _POLL_S = 0.05
 _SPAWN_S = 2.0
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy")
@@ -58,11 +61,15 @@ _children: list[subprocess.Popen[bytes]] = []
 
 @dataclass(frozen=True)
 class Limits:
-    """What a server is held to: seconds until it is ready, seconds without a sign of life, threads of its libraries."""
+    """What a server is held to: seconds until it is ready, seconds without a sign of life, threads of its libraries.
+
+    One that is `light` may work while the user is active, once it is ready.
+    """
 
     start_s: float
     silence_s: float
     threads: int
+    light: bool = False
 
 
 def spawn(
@@ -146,6 +153,13 @@ def end(root: DataRoot, kind: str, grace_s: float) -> int | None:
     return processes[0].pid
 
 
+def tell_keeper(root: DataRoot, kind: str, number: signal.Signals, wait_s: float = 0.0) -> None:
+    """Send a signal to the keeper of a server, where there is one."""
+    processes = holders(root, kind, wait_s)
+    if len(processes) > 1:
+        _send(root, kind, processes[-1:], number, to_go_on=False)
+
+
 def last_words(log_file: Path, start: int) -> str:
     """The last line that was written to a log after so many bytes."""
     with log_file.open("rb") as stream:
@@ -177,7 +191,7 @@ def _keeper(root: DataRoot, kind: str, lock: int, limits: Limits) -> list[str]:
     # -P: the current directory must not be able to stand in for our modules.
     keeper = [sys.executable, "-P", "-m", "workers.keeper", "--run-file", str(root.worker_file(kind))]
     times = ["--start-s", f"{limits.start_s:g}", "--silence-s", f"{limits.silence_s:g}"]
-    return [*keeper, "--lock-fd", str(lock), *times]
+    return [*keeper, "--lock-fd", str(lock), *times, *(["--light"] if limits.light else [])]
 
 
 def _environment(threads: int) -> dict[str, str]:
@@ -185,13 +199,16 @@ def _environment(threads: int) -> dict[str, str]:
     return kept | _QUIET | dict.fromkeys(_THREADS, str(threads)) | {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
-def _send(root: DataRoot, kind: str, processes: list[psutil.Process], number: signal.Signals) -> None:
+def _send(
+    root: DataRoot, kind: str, processes: list[psutil.Process], number: signal.Signals, *, to_go_on: bool = True
+) -> None:
     for process in processes:
         # The lock tells that these are the server's and not later processes with their numbers.
         with suppress(psutil.NoSuchProcess):
             if is_held(root, kind) and process.is_running():
                 process.send_signal(number)
-                process.send_signal(signal.SIGCONT)
+                if to_go_on:
+                    process.send_signal(signal.SIGCONT)
 
 
 def _reap(pids: set[int], timeout_s: float) -> None:

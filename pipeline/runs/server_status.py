@@ -29,9 +29,9 @@ _TOLD = (
 def server_status(root: DataRoot, settings: Settings) -> list[dict[str, Any]]:
     """Tell of each kind of server, and of another's VLM when one is configured, in place of our own unless that runs.
 
-    `state` is ready, starting, not answering or stopped; of a foreign VLM also "not wanted", when it serves another
-    model, with the reason as `problem`. `since` is when its process was started; `restarts` how often it had died
-    before, since it last ended in order.
+    `state` is ready, starting, paused (while the user is active), not answering or stopped; of a foreign VLM also "not
+    wanted", when it serves another model, with the reason as `problem`. `since` is when its process was started;
+    `restarts` how often it had died before, since it last ended in order.
     """
     servers = own_servers(root)
     if is_foreign_vlm_configured(settings):
@@ -66,6 +66,8 @@ def _own(root: DataRoot, kind: str) -> dict[str, Any]:
         status.update(state="ready", pid=server.pid, url=server.url, requests=health.requests, **model)
     elif server_process.is_held(root, kind):
         state = "not answering" if root.worker_file(kind).exists() else "starting"
+        if processes and _is_stopped(processes[0]):
+            state = "paused"
         status.update(state=state, pid=processes[0].pid if processes else None)
     if status["pid"] is not None:
         status["since"] = _started_utc(status["pid"])
@@ -89,6 +91,13 @@ def _foreign_vlm(settings: Settings) -> dict[str, Any]:
 
 def _blank(kind: str, owner: str) -> dict[str, Any]:
     return {"kind": kind, "owner": owner, "state": "stopped", **dict.fromkeys(_TOLD)}
+
+
+def _is_stopped(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_STOPPED)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _started_utc(pid: int) -> str | None:

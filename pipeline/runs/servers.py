@@ -19,12 +19,15 @@ from pipeline.clients.run_file import read_run_file
 from pipeline.dataroot import DataRoot
 from pipeline.errors import ContractInvalid, NotInstalled, Unavailable
 from pipeline.runs import holds, server_process
-from pipeline.runs.server_process import Limits
+from pipeline.runs.server_process import GO_ON, Limits
 from pipeline.settings import Settings
 from schemas.serving import Health, RunFile
 
 KINDS = ("ocr", "embed", "vlm")
 """The servers that are ours; each is `python -m workers.<kind>`."""
+
+LIGHT = ("embed",)
+"""Those that questions use: once ready they are not stopped while the user is active."""
 
 MOST_DEATHS = 5
 """How often in a row a server may die before it is given up."""
@@ -94,6 +97,7 @@ def ensure_server(root: DataRoot, settings: Settings, kind: str, model: str = ""
     `model` is what it is to be started with, as `--model` takes it; a server that was started with another one is
     stopped first: there is one of each kind. Raises Unavailable when it does not come up, with the reason it gave.
     """
+    server_process.tell_keeper(root, kind, GO_ON)
     adopted = find_server(root, kind)
     if adopted is not None and adopted.asked != model:
         _log.info("the %s server that runs has another model; it is stopped", kind)
@@ -102,7 +106,7 @@ def ensure_server(root: DataRoot, settings: Settings, kind: str, model: str = ""
     command = [*_command(kind, settings, threads), *_memo(kind, root, settings)]
     command += ["--run-file", str(root.worker_file(kind))]
     command += ["--model", model] if model else []
-    limits = Limits(settings.worker_start_s + _PATIENCE_S, settings.worker_silence_s, threads)
+    limits = Limits(settings.worker_start_s + _PATIENCE_S, settings.worker_silence_s, threads, kind in LIGHT)
     return start_server(root, kind, command, settings.worker_start_s, limits)
 
 
@@ -191,6 +195,7 @@ class _Attempt:
         """Raises Unavailable when the server that was started has ended."""
         if not holds.hold(self.root, self.kind):
             return None
+        server_process.tell_keeper(self.root, self.kind, GO_ON)
         found = find_server(self.root, self.kind, timeout_s=_HEALTH_S)
         if found is not None:
             if self.keeper is None:

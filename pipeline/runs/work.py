@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,13 +11,15 @@ from pipeline.dag import select
 from pipeline.dataroot import DataRoot
 from pipeline.engines.shards import Engine, Model
 from pipeline.engines.spans import EmbedModel
-from pipeline.errors import Blocked, DamagedFactFile, NotInstalled
+from pipeline.errors import DamagedFactFile, NotInstalled
 from pipeline.gate import Gate
 from pipeline.runs.commit import project_outcomes
 from pipeline.runs.full_profile import FULL, require_full
 from pipeline.runs.heal import Healer
+from pipeline.runs.interruption import closed
 from pipeline.runs.manifest import RunManifest
 from pipeline.runs.progress import ProgressReport
+from pipeline.runs.quiet import quiet_servers
 from pipeline.runs.report import RunOptions, RunReport
 from pipeline.runs.watch import NOBODY_WATCHES, Watch
 from pipeline.settings import Settings
@@ -62,10 +65,22 @@ class Work:
         self.manifest.content.update(indexes=self.report.renewed, healed=self.healer.healed)
         self._projected_at = time.monotonic()
         self._models_there = False
+        self._was_closed = threading.Event()
+
+    def stop(self) -> None:
+        """The gate has closed: the run is over, also when it opens again. For the gate's thread."""
+        self._was_closed.set()
+        self.watch.preempted()
+        quiet_servers(self.root)
 
     def require_idle(self) -> None:
-        """Ask the gate, and whether there is memory left. Raises Blocked, Unavailable."""
+        """Ask the gate, and whether there is memory left.
+
+        Raises Blocked when the gate is closed, or was since the run began, and Unavailable.
+        """
         require_idle(self.gate)
+        if self._was_closed.is_set():
+            raise closed(self.gate.ask())
         self.watch.require_room()
 
     @property
@@ -108,8 +123,4 @@ def require_idle(gate: Gate) -> None:
     """Ask the gate. Raises Blocked unless it is open."""
     verdict = gate.ask()
     if not verdict.open:
-        raise Blocked(
-            f"stopped: {verdict.reason}",
-            remedy="it goes on when run again while the user is idle; --assume-idle-when-missing helps only where"
-            " there is no signal at all",
-        )
+        raise closed(verdict)

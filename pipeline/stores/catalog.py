@@ -82,11 +82,12 @@ class Catalog:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All that is written in the block is there afterwards, or nothing of it."""
-        self.connection.execute("BEGIN IMMEDIATE")
         try:
+            self.connection.execute("BEGIN IMMEDIATE")
             yield
         except BaseException:
-            self.connection.execute("ROLLBACK")
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
             raise
         self.connection.execute("COMMIT")
 

@@ -92,3 +92,12 @@ def test_a_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(Unavailable, match="torch") as caught:
         MiniLmEngine()
     assert caught.value.remedy == "pip install 'autocapture-pipeline[embed]'"
+
+
+def test_a_text_that_nobody_waits_for_ends_before_its_next_layer(engine: MiniLmEngine) -> None:
+    first = engine.embed(INVOICE)
+    engine.interrupt()
+    with pytest.raises(embed._Interrupted):
+        engine.embed(INVOICE)
+    engine.rearm()
+    assert engine.embed(INVOICE) == first

@@ -1,0 +1,130 @@
+"""What is computed in this process ends with the gate, also where nothing asks it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import Blocked, DamagedFactFile
+from pipeline.gate import Gate, Verdict
+from pipeline.runs.interruption import while_open
+
+
+class SwitchedGate(Gate):
+    """A gate that a test opens and closes."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: Path("nowhere"))
+        self.verdict = Verdict(True, "the user is idle")
+
+    def ask(self) -> Verdict:
+        return self.verdict
+
+    def close(self) -> None:
+        self.verdict = Verdict(False, "the user is active")
+
+
+def spin(gate: SwitchedGate, steps: list[int]) -> Callable[[], None]:
+    """Work that asks nothing and would never end by itself."""
+
+    def work() -> None:
+        while True:
+            steps.append(1)
+            if len(steps) == 1_000:
+                gate.close()
+
+    return work
+
+
+def test_a_loop_that_never_asks_ends_with_the_gate() -> None:
+    gate, steps = SwitchedGate(), list[int]()
+    with pytest.raises(Blocked, match="the user is active"):
+        while_open(gate, spin(gate, steps))
+    assert len(steps) >= 1_000
+
+
+def test_code_that_takes_any_error_for_its_own_does_not_swallow_the_end() -> None:
+    gate, steps = SwitchedGate(), list[int]()
+
+    def stubborn() -> None:
+        while True:
+            with suppress(Exception):
+                spin(gate, steps)()
+
+    with pytest.raises(Blocked):
+        while_open(gate, stubborn)
+
+
+def test_an_end_that_was_lost_comes_again() -> None:
+    gate, lost = SwitchedGate(), list[str]()
+
+    def careless() -> None:
+        gate.close()
+        while True:
+            try:
+                time.sleep(0.001)
+            except BaseException as error:
+                lost.append(type(error).__name__)
+                if len(lost) == 3:
+                    raise
+
+    with pytest.raises(Blocked):
+        while_open(gate, careless)
+    assert len(lost) == 3
+
+
+def test_what_is_finished_is_given_and_errors_are_raised() -> None:
+    gate = SwitchedGate()
+    assert while_open(gate, lambda: 7) == 7
+
+    def fail() -> None:
+        raise DamagedFactFile(Path("x"), "torn")
+
+    with pytest.raises(DamagedFactFile):
+        while_open(gate, fail)
+
+
+def test_nothing_is_ended_that_comes_after() -> None:
+    gate = SwitchedGate()
+    while_open(gate, lambda: None)
+    gate.close()
+    deadline = time.monotonic() + 0.2
+    while time.monotonic() < deadline:
+        pass
+    assert "gate" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_one_within_another_ends_both() -> None:
+    gate, steps = SwitchedGate(), list[int]()
+    with pytest.raises(Blocked):
+        while_open(gate, lambda: while_open(gate, spin(gate, steps)))
+
+
+def test_in_another_thread_it_is_left_to_ask_for_itself() -> None:
+    gate, found = SwitchedGate(), list[int]()
+    gate.close()
+
+    def work() -> None:
+        found.append(while_open(gate, lambda: sum(range(10))))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [45]
+
+
+def test_a_gate_that_was_closed_for_a_moment_is_told_as_that() -> None:
+    gate = SwitchedGate()
+    asked = iter([Verdict(False, "the user is active")])
+
+    def ask() -> Verdict:
+        return next(asked, Verdict(True, "the user is idle"))
+
+    gate.ask = ask  # type: ignore[method-assign]
+    with pytest.raises(Blocked, match="active for a moment"):
+        while_open(gate, lambda: time.sleep(20))
