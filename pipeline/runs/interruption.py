@@ -2,20 +2,26 @@
 
     gate's thread ── closed ──▶ main thread, between two steps of Python ── _Closed ──▶ Blocked
 
-A call into a library ends first: Arrow, SQLite and the like come back within tenths of a second.
+It ends only within code that opens and holds nothing: the stages above all, which take the time. Elsewhere the next
+moment is tried; a call into a library, into Arrow or SQLite, ends first.
 """
 
 from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable
+from types import FrameType
 from typing import TypeVar
 
 from pipeline.errors import Blocked
 from pipeline.gate import Gate, Verdict
 
-_AGAIN_S = 0.05
+HOLDS_NOTHING = ("pipeline.stages.", "schemas.", "pipeline.runs.discover", "pipeline.stores.text_")
+"""How the names of modules begin that an end may come in: no file, lock or process is in their hands."""
+
+_AGAIN_S = 0.002
 _MAIN = threading.main_thread().ident or 0
 Result = TypeVar("Result")
 
@@ -32,13 +38,14 @@ class _Part:
         self.is_wanted = True
 
     def end(self) -> None:
-        """From the gate's thread: raise _Closed in the main thread; again when it was lost, as in a destructor."""
+        """From the gate's thread: have it ended."""
         self.is_wanted = False
-        if self.runs:
+        threading.Thread(target=self._insist, name="gate-closed", daemon=True).start()
+
+    def _insist(self) -> None:
+        while self.runs:
             signal.pthread_kill(_MAIN, signal.SIGUSR1)
-            again = threading.Timer(_AGAIN_S, self.end)
-            again.daemon = True
-            again.start()
+            time.sleep(_AGAIN_S)
 
 
 _part: _Part | None = None
@@ -47,8 +54,7 @@ _part: _Part | None = None
 def while_open(gate: Gate, compute: Callable[[], Result]) -> Result:
     """Compute something, unless the gate closes meanwhile. Raises Blocked, and what `compute` raises.
 
-    For what reads and computes, and writes nothing that could be left half done. In another thread than the main one
-    it is not ended.
+    What it writes must be whole in a transaction or by a rename. In another thread than the main one it is not ended.
     """
     if threading.current_thread() is not threading.main_thread():
         return compute()
@@ -80,6 +86,8 @@ def closed(verdict: Verdict) -> Blocked:
     )
 
 
-def _on_signal(*_: object) -> None:
-    if _part is not None and _part.runs and not _part.is_wanted:
+def _on_signal(_: int, frame: FrameType | None) -> None:
+    if _part is None or not _part.runs or _part.is_wanted or frame is None:
+        return
+    if str(frame.f_globals.get("__name__")).startswith(HOLDS_NOTHING):
         raise _Closed

@@ -38,7 +38,7 @@ def served_models(root: DataRoot, settings: Settings, gate: Gate, name: str = DE
     def ready(kind: str) -> Model:
         if kind == "vlm":
             return vlm.ready()
-        server = ensure_server(root, settings, kind, described(settings, name))
+        server = ensure_server(root, settings, kind, described(settings, name), lambda: require_idle(gate))
         return text_model(root, settings, server, gate, settings.request_concurrency)
 
     return ready
@@ -60,7 +60,7 @@ class _VlmSource:
         return screen_model(self.root, self.settings, server, self.gate, self.settings.vlm_concurrency)
 
     def _find(self) -> VlmServer:
-        return find_vlm(self.root, self.settings)
+        return find_vlm(self.root, self.settings, lambda: require_idle(self.gate))
 
     def _patiently(self, find: Callable[[], VlmServer]) -> VlmServer:
         return tenacity.Retrying(
@@ -80,7 +80,7 @@ class _VlmSource:
 
 def prompted_vlm(root: DataRoot, settings: Settings, gate: Gate, prompt: Prompt) -> ScreenModel:
     """The VLM, ready to be asked with a prompt of its own. Raises Unavailable, ContractInvalid."""
-    server = find_vlm(root, settings)
+    server = find_vlm(root, settings, lambda: require_idle(gate))
     return screen_model(root, settings, server, gate, settings.vlm_concurrency, prompt)
 
 
@@ -94,7 +94,7 @@ def served_embedder(root: DataRoot, settings: Settings, gate: Gate) -> EmbedSour
         return not_installed("embed", package)
 
     def ready(producer: str) -> EmbedModel:
-        server = ensure_server(root, settings, "embed")
+        server = ensure_server(root, settings, "embed", keep_waiting=lambda: require_idle(gate))
         client = EmbedClient(server, may_send=gate, timeout_s=settings.request_timeout_s)
         return EmbedModel(server.model, remembering(root, server.model, producer, client))
 

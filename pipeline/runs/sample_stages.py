@@ -203,7 +203,7 @@ class SampleStages:
     def _started(self, start: Callable[[], Started]) -> Started:
         """Have a server started, which loads its model, or found. Raises Blocked when the gate closes meanwhile."""
         try:
-            return while_open(self.work.gate, start)
+            return start()
         except Blocked:
             quiet_servers(self.work.root, wait_s=_START_S)
             raise

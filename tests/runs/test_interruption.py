@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,53 +28,65 @@ class SwitchedGate(Gate):
         self.verdict = Verdict(False, "the user is active")
 
 
-def spin(gate: SwitchedGate, steps: list[int]) -> Callable[[], None]:
-    """Work that asks nothing and would never end by itself."""
+STAGE: dict[str, Any] = {"__name__": "pipeline.stages.made_for_a_test"}
+exec(
+    """
+import time
 
-    def work() -> None:
-        while True:
-            steps.append(1)
-            if len(steps) == 1_000:
-                gate.close()
+def spin(close, steps):
+    while True:
+        steps.append(1)
+        if len(steps) == 1_000:
+            close()
 
-    return work
+def stubborn(close, steps):
+    while True:
+        try:
+            spin(close, steps)
+        except Exception:
+            pass
+
+def careless(close, lost):
+    close()
+    while True:
+        try:
+            time.sleep(0.001)
+        except BaseException as error:
+            lost.append(type(error).__name__)
+            if len(lost) == 3:
+                raise
+""",
+    STAGE,
+)
 
 
-def test_a_loop_that_never_asks_ends_with_the_gate() -> None:
+@pytest.mark.parametrize("kind", ["spin", "stubborn"])
+def test_a_loop_that_never_asks_ends_with_the_gate(kind: str) -> None:
+    """Also one that takes any error for its own."""
     gate, steps = SwitchedGate(), list[int]()
     with pytest.raises(Blocked, match="the user is active"):
-        while_open(gate, spin(gate, steps))
+        while_open(gate, lambda: STAGE[kind](gate.close, steps))
     assert len(steps) >= 1_000
 
 
-def test_code_that_takes_any_error_for_its_own_does_not_swallow_the_end() -> None:
-    gate, steps = SwitchedGate(), list[int]()
-
-    def stubborn() -> None:
-        while True:
-            with suppress(Exception):
-                spin(gate, steps)()
-
-    with pytest.raises(Blocked):
-        while_open(gate, stubborn)
-
-
-def test_an_end_that_was_lost_comes_again() -> None:
+def test_an_end_that_was_lost_as_in_a_destructor_comes_again() -> None:
     gate, lost = SwitchedGate(), list[str]()
-
-    def careless() -> None:
-        gate.close()
-        while True:
-            try:
-                time.sleep(0.001)
-            except BaseException as error:
-                lost.append(type(error).__name__)
-                if len(lost) == 3:
-                    raise
-
     with pytest.raises(Blocked):
-        while_open(gate, careless)
+        while_open(gate, lambda: STAGE["careless"](gate.close, lost))
     assert len(lost) == 3
+
+
+def test_what_may_have_a_file_open_ends_by_itself() -> None:
+    gate = SwitchedGate()
+
+    def read() -> str:
+        gate.close()
+        deadline = time.monotonic() + 0.3
+        while time.monotonic() < deadline:
+            pass
+        return "read"
+
+    assert while_open(gate, read) == "read"
 
 
 def test_what_is_finished_is_given_and_errors_are_raised() -> None:
@@ -102,7 +113,7 @@ def test_nothing_is_ended_that_comes_after() -> None:
 def test_one_within_another_ends_both() -> None:
     gate, steps = SwitchedGate(), list[int]()
     with pytest.raises(Blocked):
-        while_open(gate, lambda: while_open(gate, spin(gate, steps)))
+        while_open(gate, lambda: while_open(gate, lambda: STAGE["spin"](gate.close, steps)))
 
 
 def test_in_another_thread_it_is_left_to_ask_for_itself() -> None:
@@ -127,4 +138,4 @@ def test_a_gate_that_was_closed_for_a_moment_is_told_as_that() -> None:
 
     gate.ask = ask  # type: ignore[method-assign]
     with pytest.raises(Blocked, match="active for a moment"):
-        while_open(gate, lambda: time.sleep(20))
+        while_open(gate, lambda: STAGE["spin"](lambda: None, []))
