@@ -91,6 +91,9 @@ class Settings(BaseSettings):
         default="auto",
         description="what holds a run to that: auto takes control groups where they can be made; else a governor",
     )
+    metrics_port: int = Field(
+        default=0, ge=0, le=65_535, description="port on loopback where a run tells its metrics; 0 tells them nowhere"
+    )
     worker_nice: int = Field(default=10, ge=0, le=19, description="niceness of the model servers")
     worker_silence_s: float = Field(
         default=60.0, gt=0, description="seconds a model server may leave a health check unanswered until it is killed"

@@ -26,6 +26,12 @@ class Seen:
     rss: int
 
 
+def process_start(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot: with the pid it names the process. None when it is dead."""
+    seen = ProcessTree(list).look_at(pid)
+    return None if seen is None else seen.started
+
+
 @dataclass
 class ProcessTree:
     """All processes below some roots; `others` gives the roots that are no children of this process: servers."""
@@ -40,7 +46,7 @@ class ProcessTree:
 
     def find(self) -> list[int]:
         """Look who belongs to the tree, this process first; looks through all processes."""
-        everybody = {seen.pid: seen for seen in map(self._look, self._pids()) if seen is not None}
+        everybody = {seen.pid: seen for seen in map(self.look_at, self._pids()) if seen is not None}
         children: dict[int, list[int]] = {}
         for seen in everybody.values():
             children.setdefault(seen.parent, []).append(seen.pid)
@@ -56,7 +62,7 @@ class ProcessTree:
 
     def look(self) -> None:
         """Look again at those found last; cheaper than to find them."""
-        self._take({seen.pid: seen for seen in map(self._look, self._members) if seen is not None})
+        self._take({seen.pid: seen for seen in map(self.look_at, self._members) if seen is not None})
 
     @property
     def members(self) -> dict[int, Seen]:
@@ -93,7 +99,8 @@ class ProcessTree:
     def _pids(self) -> list[int]:
         return [int(place.name) for place in self.proc.iterdir() if place.name.isdecimal()]
 
-    def _look(self, pid: int) -> Seen | None:
+    def look_at(self, pid: int) -> Seen | None:
+        """A process as it is now; None when it is dead."""
         try:
             fields = (self.proc / str(pid) / "stat").read_text().rpartition(")")[2].split()
         except OSError:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from pipeline.cli.context import DataRootOption, JsonOption, Session, SetOption, open_session
+from pipeline.cli.logs import LogJsonOption, is_json
 from pipeline.errors import UsageError
 from pipeline.ingest.gate_mode import GateMode
 from pipeline.ingest.place_files import Mode
@@ -73,6 +74,7 @@ def _ingest(
     ] = False,
     data_root: DataRootOption = None,
     as_json: JsonOption = False,
+    log_json: LogJsonOption = False,
     overrides: SetOption = None,
 ) -> int:
     """Bring handoffs into the DataRoot and mark each one that is safe there.
@@ -83,6 +85,7 @@ def _ingest(
     from pipeline.ingest.drain import drain  # late: other commands are to start at once
     from pipeline.ingest.pace import Pace, lowest_priority
 
+    del log_json  # its callback has switched it
     if watch and gate not in (None, GateMode.idle):
         raise UsageError(
             f"--watch works only while the user is idle, not with --gate {gate}", remedy="leave out --gate"
@@ -105,7 +108,7 @@ def _ingest(
             on_result=progress.show,
         )
 
-    with lowest_priority(), _Progress(session.as_json) as progress:
+    with lowest_priority(), _Progress(session.as_json or is_json()) as progress:
         outcome = _watch(paths, work, signal_gate, pace, session.settings.resume_hold_s) if watch else work(paths)
     totals = _totals(outcome)
     session.print(

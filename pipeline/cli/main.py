@@ -15,6 +15,7 @@ from typer.exceptions import Abort, TyperException
 
 from pipeline import __version__
 from pipeline.cli.context import DataRootOption, Invocation, JsonOption, SetOption
+from pipeline.cli.logs import is_json, say, set_up_logs
 from pipeline.errors import ExitCode, NothingToDo, PipelineError, Terminated
 
 app = typer.Typer(
@@ -70,7 +71,7 @@ def register(words: Iterable[str] = ()) -> typer.Typer:
 def main() -> None:
     """Run the command line and exit with its code."""
     os.umask(0o077)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    set_up_logs()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -81,13 +82,13 @@ def run(arguments: list[str]) -> int:
     except TyperException as error:
         message = error.format_message()
         is_help = message.startswith("Usage:")  # no arguments at all
-        sys.stderr.write(f"{message}\n" if is_help else f"error: {message}\n  → see: pipeline --help\n")
+        say(message if is_help else f"error: {message}\n  → see: pipeline --help", logging.ERROR)
         return ExitCode.USAGE
     except PipelineError as error:
         _report(error, as_json="--json" in arguments)
         return error.exit_code
     except (Abort, KeyboardInterrupt):
-        sys.stderr.write("interrupted\n")
+        say("interrupted")
         return 130
     except Terminated as ended:
         return 128 + ended.signal
@@ -97,7 +98,11 @@ def run(arguments: list[str]) -> int:
 def _report(error: PipelineError, *, as_json: bool) -> None:
     """Say what went wrong: a line and its remedy on stderr, and for programs the one JSON object on stdout."""
     prefix = "" if isinstance(error, NothingToDo) else "error: "
-    sys.stderr.write(f"{prefix}{error}\n")
+    if is_json():
+        fields = {"exit_code": int(error.exit_code), "remedy": error.remedy}
+        say(error.message, logging.ERROR if prefix else logging.INFO, **fields)
+    else:
+        say(f"{prefix}{error}")
     if as_json:
         content = {"ok": False, "exit_code": int(error.exit_code), "error": error.message, "remedy": error.remedy}
         sys.stdout.write(orjson.dumps(content, option=orjson.OPT_INDENT_2).decode() + "\n")

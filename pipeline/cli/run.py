@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from pipeline.cli.context import DataRootOption, JsonOption, SetOption, open_session
+from pipeline.cli.logs import LogJsonOption, say
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +23,18 @@ class EngineName(StrEnum):
     AUTO = "auto"
     RAY = "ray"
     LOCAL = "local"
+
+
+ReadyFileOption = Annotated[
+    Path | None,
+    typer.Option("--ready-file", metavar="PATH", help="Is written when all is set up, and removed at the end."),
+]
+MetricsPortOption = Annotated[
+    int | None,
+    typer.Option(
+        "--metrics-port", metavar="PORT", min=1, max=65_535, help="Tell metrics to Prometheus here, on loopback."
+    ),
+]
 
 
 class ProfileName(StrEnum):
@@ -79,8 +92,11 @@ def run(
             "--assume-idle-when-missing", help="Work without an activity signal; a stale or broken one still blocks."
         ),
     ] = False,
+    ready_file: ReadyFileOption = None,
+    metrics_port: MetricsPortOption = None,
     data_root: DataRootOption = None,
     as_json: JsonOption = False,
+    log_json: LogJsonOption = False,
     overrides: SetOption = None,
 ) -> None:
     """Read what was captured and write facts, while the user is idle.
@@ -100,6 +116,7 @@ def run(
     from pipeline.runs.report import RunOptions
     from pipeline.runs.watch import RunWatch
 
+    del log_json  # its callback has switched it
     if once and until_done:
         raise UsageError("--once and --until-done exclude each other")
     chosen = [f"profile={profile.value}"] if profile else []
@@ -117,12 +134,15 @@ def run(
     choice = choose_engine(engine.value, ray_address, root, settings, terms, cpu_budget())
     log.info("engine: %s (%s)", choice.engine.name, choice.why)
     options = RunOptions(until_done, tuple(stages or ()), reprocess, max_frames, asked.name, asked.beside, retry_failed)
-    report = run_loop(
-        root, settings, options, choice.engine, gate, served_models(root, settings, gate, asked.name),
-        choose_progress(), served_embedder(root, settings, gate), watch=RunWatch(root, settings),
-    )  # fmt: skip
+    with RunWatch(
+        root, settings, terms, choose_progress(), ready_file=ready_file, metrics_port=metrics_port
+    ) as watch:  # fmt: skip
+        report = run_loop(
+            root, settings, options, choice.engine, gate, served_models(root, settings, gate, asked.name),
+            watch.progress, served_embedder(root, settings, gate), watch=watch,
+        )  # fmt: skip
     if report.parked:
-        sys.stderr.write(f"warning: {report.parked} samples could not be processed; see: pipeline failures\n")
+        say(f"warning: {report.parked} samples could not be processed; see: pipeline failures")
     session.print(_as_json(report), lambda console: _show(report, console))
 
 

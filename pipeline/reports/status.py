@@ -15,6 +15,7 @@ from pipeline.dataroot import DataRoot
 from pipeline.gate import Gate
 from pipeline.reports.indexes import report_indexes
 from pipeline.runs.full_profile import FULL
+from pipeline.runs.live import read_live
 from pipeline.runs.manifest import last_attempt
 from pipeline.runs.run_files import last_run
 from pipeline.runs.sample_stages import VLM
@@ -43,6 +44,7 @@ def report_status(
             "unreadable_rows": _unreadable(catalog),
             "gate": {"open": verdict.open, "reason": verdict.reason},
             "workers": server_status(root, settings),
+            "running": read_live(root),
             "last_run": {name: newest.get(name) for name in ("run_id", "state", "reason", "started_utc", "ended_utc")},
             "last_attempt": last_attempt(catalog) if catalog else {},
             "indexes": report_indexes(root, evidence, catalog, now_us()),

@@ -142,6 +142,8 @@ class SampleStages:
         work.begin()
         work.fingerprints[stage.name] = fingerprint
         work.progress.start(stage.name, pending.count if limit is None else min(limit, pending.count))
+        for sample in pending.load(pending.days[-1])[:1]:
+            work.watch.waiting_since(sample.ts_us)
         sizer = ShardSizer(stage, work.settings.shard_frames, work.settings.shard_seconds)
         suspects, (first, last) = self.outages.suspects(stage.name), self.outages.order(stage.name, pending)
         turns = Turns(work.catalog, stage.name, work.settings.oldest_share if stage.model else 0.0)
