@@ -27,6 +27,7 @@ from typing import Any
 from aiohttp import web
 
 from pipeline.errors import Busy, PipelineError
+from pipeline.network_guard import guard_network
 from schemas.serving import RunFile
 from workers.answering import Answering, Service, build_app
 from workers.connections import Connections
@@ -62,6 +63,7 @@ def serve(kind: str, given: argparse.Namespace, load: Callable[[], Service[Any, 
     A PipelineError from `load` becomes the last line on stderr, for the one who started the server, and its exit code.
     """
     os.umask(0o077)
+    guard_network()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=f"%(asctime)s {kind} %(message)s")
     try:
         lock = _hold_lock(given.run_file, given.lock_fd)

@@ -84,6 +84,7 @@ def _ingest(
     """
     from pipeline.ingest.drain import drain  # late: other commands are to start at once
     from pipeline.ingest.pace import Pace, lowest_priority
+    from pipeline.runs.hypervisor import Output
 
     del log_json  # its callback has switched it
     if watch and gate not in (None, GateMode.idle):
@@ -108,8 +109,13 @@ def _ingest(
             on_result=progress.show,
         )
 
-    with lowest_priority(), _Progress(session.as_json or is_json()) as progress:
+    with (
+        Output(session.root, "ingest") as output,
+        lowest_priority(),
+        _Progress(session.as_json or is_json()) as progress,
+    ):
         outcome = _watch(paths, work, signal_gate, pace, session.settings.resume_hold_s) if watch else work(paths)
+        output.exit_code = int(outcome.exit_code)
     totals = _totals(outcome)
     session.print(
         {

@@ -17,6 +17,7 @@ from pipeline import __version__
 from pipeline.cli.context import DataRootOption, Invocation, JsonOption, SetOption
 from pipeline.cli.logs import is_json, say, set_up_logs
 from pipeline.errors import ExitCode, NothingToDo, PipelineError, Terminated
+from pipeline.network_guard import guard_network
 
 app = typer.Typer(
     name="pipeline",
@@ -72,6 +73,7 @@ def main() -> None:
     """Run the command line and exit with its code."""
     os.umask(0o077)
     set_up_logs()
+    guard_network()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from pipeline.clients.endpoint import HangUp, exchange, require_loopback
 from pipeline.clients.grouping import Grouping
+from pipeline.clients.in_flight import on_its_way
 from pipeline.clients.permission import Permission
 from pipeline.clients.run_file import read_run_file
 from pipeline.clients.text import ServerGone
@@ -64,7 +65,7 @@ class EmbedClient:
             sent_at = time.monotonic()
             hang_up = HangUp()
             try:
-                with self._may_send.tell(hang_up):
+                with self._may_send.tell(hang_up), on_its_way():
                     results = self._ask([texts[index] for index in indices], hang_up)
             except (OSError, http.client.HTTPException) as error:
                 if hang_up.done:

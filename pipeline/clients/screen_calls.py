@@ -13,6 +13,7 @@ import tenacity
 
 from pipeline.clients.ending import Ending
 from pipeline.clients.endpoint import open_session
+from pipeline.clients.in_flight import on_its_way
 from pipeline.clients.permission import Permission
 from pipeline.clients.request_limit import RequestLimit, read_waiting
 from pipeline.clients.screen_replies import bad_reply, read_completion
@@ -126,7 +127,8 @@ class ScreenCalls:
                 with attempt:
                     if self.lost is not None or self._ending.has_come or not self._may_send():
                         raise _Closed
-                    outcome = await self._post(session, index, body)
+                    with on_its_way():
+                        outcome = await self._post(session, index, body)
             self._limit.answered()
         except TimeoutError:
             if not await asyncio.to_thread(is_alive, self._server.url, self._server.token):

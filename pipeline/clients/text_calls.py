@@ -14,6 +14,7 @@ import aiohttp
 from pipeline.clients.ending import Ending
 from pipeline.clients.endpoint import open_session
 from pipeline.clients.grouping import Grouping, split_by_bytes
+from pipeline.clients.in_flight import on_its_way
 from pipeline.clients.permission import Permission
 from pipeline.clients.replies import check_result, parse_reply
 from pipeline.errors import SampleError
@@ -154,7 +155,8 @@ class TextCalls:
         self._in_flight.append(request)
         try:
             async with request.timer:
-                results = await self._post(session, [image for _, image in group])
+                with on_its_way():
+                    results = await self._post(session, [image for _, image in group])
         except TimeoutError:
             self._settle(request)
             self._fail(request, _TIMED_OUT)

@@ -16,6 +16,7 @@ from pipeline.engines.served import import_client, served_model
 from pipeline.engines.shards import Model, Shard, ShardResult, nothing_done, work_shard
 from pipeline.errors import PipelineError
 from pipeline.gate import Gate, GateTerms, Lookout
+from pipeline.network_guard import guard_network
 from pipeline.settings import Settings
 from pipeline.stores.evidence import EvidenceStore
 from schemas.serving import RunFile
@@ -96,6 +97,7 @@ def work_descriptors(descriptors: pa.Table, job: Job) -> pa.Table:
     """
     global _worker
     if _worker is None:
+        guard_network()
         collect_rarely()
     if _worker is None or _worker.job.job_id != job.job_id:
         _worker = _Worker(job)

@@ -67,7 +67,7 @@ class ReadyFile:
 
 
 class Output:
-    """Collects what a command made, and writes it to `AP_OUT_DIR` at its end, where that is set."""
+    """Collects what a command made, and writes it to `AP_OUT_DIR` at its end, where that is set: a context manager."""
 
     def __init__(self, root: DataRoot, command: str, environment: Mapping[str, str] = os.environ) -> None:
         """Raises UsageError for an `AP_RUN_ID` that cannot be one, or an `AP_OUT_DIR` that is no directory."""
@@ -76,12 +76,20 @@ class Output:
         if self.folder is not None and not self.folder.is_dir():
             raise UsageError(f"{OUT_DIR} {self.folder} is not a directory", remedy=f"make it: mkdir -p {self.folder}")
         self.runs: list[dict[str, Any]] = []
+        self.exit_code = 0
+        """That of a command that ends without an error."""
         self._root = root
         self._began = datetime.now(UTC)
         self._about = {"ap_run_id": hypervisor_run_id(environment), "command": command}
 
-    def write(self, exit_code: int) -> None:
-        """Write the manifest. Raises OSError."""
+    def __enter__(self) -> Output:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        """Raises OSError."""
+        self._write(self.exit_code if error is None else _exit_code_of(error))
+
+    def _write(self, exit_code: int) -> None:
         if self.folder is None:
             return
         content = {
@@ -115,15 +123,16 @@ class Output:
 
     def _places(self) -> list[tuple[str, Iterable[Path]]]:
         root = self._root
+        if self._about["command"] == "ingest":
+            return [("evidence", [path for path in (root.metadata_db, root.journal) if path.exists()])]
         return [
             ("facts", root.facts.rglob("*.parquet")),
             ("index", root.index.rglob("*")),
             ("run_manifest", root.manifests.glob("*.json")),
-            ("evidence", [root.metadata_db] if root.metadata_db.exists() else []),
         ]
 
 
-def exit_code_of(error: BaseException | None) -> int:
+def _exit_code_of(error: BaseException) -> int:
     """The code with which the command ends that an error ends."""
     if isinstance(error, PipelineError):
         return int(error.exit_code)
@@ -131,7 +140,7 @@ def exit_code_of(error: BaseException | None) -> int:
         return 128 + error.signal
     if isinstance(error, KeyboardInterrupt):
         return 130
-    return 0 if error is None else 1
+    return 1
 
 
 def _sha256(path: Path) -> str:

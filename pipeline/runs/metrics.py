@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -66,13 +67,20 @@ def _budget(budget: dict[str, Any]) -> Iterator[Metric]:
     yield family
 
 
+class _Server(ThreadingHTTPServer):
+    def server_bind(self) -> None:
+        """Without looking this machine's name up, which may ask a name server."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = _ADDRESS, int(self.socket.getsockname()[1])
+
+
 @contextmanager
 def serve_metrics(port: int, snapshot: Callable[[], dict[str, Any]]) -> Iterator[int]:
     """Answer `GET /metrics` on loopback while the block runs; gives the port, a free one for 0. Raises Unavailable."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(snapshot))  # type: ignore[arg-type]
+    registry.register(_Collector(snapshot))
     try:
-        server = ThreadingHTTPServer((_ADDRESS, port), _handler(registry))
+        server = _Server((_ADDRESS, port), _handler(registry))
     except OSError as error:
         raise Unavailable(
             f"the metrics port {port} cannot be used: {error.strerror}", remedy="give another --metrics-port"
@@ -80,7 +88,7 @@ def serve_metrics(port: int, snapshot: Callable[[], dict[str, Any]]) -> Iterator
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.2}, name="metrics", daemon=True)
     thread.start()
     try:
-        yield int(server.server_address[1])
+        yield server.server_port
     finally:
         server.shutdown()
         server.server_close()
@@ -93,10 +101,9 @@ def _handler(registry: CollectorRegistry) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             """A page that points its own name at 127.0.0.1 has another Host, and any other page an Origin."""
-            port = self.server.server_address[1]
-            if self.headers.get("Host") not in (f"{_ADDRESS}:{port}", f"localhost:{port}") or self.headers.get(
-                "Origin"
-            ):
+            port = self.connection.getsockname()[1]
+            hosts = (f"{_ADDRESS}:{port}", f"localhost:{port}")
+            if self.headers.get("Host") not in hosts or self.headers.get("Origin"):
                 self.send_error(403)
             elif self.path != "/metrics":
                 self.send_error(404)

@@ -132,7 +132,9 @@ class _Stage:
     def pace(self) -> str:
         """How fast it goes, and how long the rest takes."""
         left_s = self._rate.left_s(self.left)
-        return "" if left_s is None else f"{self._rate.per_s():.3g}/s, {_duration(left_s)} left"
+        if left_s is None:
+            return ""
+        return f"{self._rate.per_s():.3g}/s" + (f", {_duration(left_s)} left" if self.left else "")
 
     def fields(self, gate: str) -> dict[str, Any]:
         """The same, for programs."""

@@ -14,7 +14,7 @@ from pipeline.budget.hold import Budget
 from pipeline.dataroot import DataRoot
 from pipeline.errors import Blocked
 from pipeline.gate import Gate, GateTerms
-from pipeline.runs.hypervisor import Output, ReadyFile, exit_code_of, hypervisor_run_id
+from pipeline.runs.hypervisor import Output, ReadyFile, hypervisor_run_id
 from pipeline.runs.live import remove_live, write_live
 from pipeline.runs.metrics import serve_metrics
 from pipeline.runs.progress import ProgressReport
@@ -80,6 +80,8 @@ class RunWatch(Watch):
 
     def __enter__(self) -> RunWatch:
         """Raises Unavailable when the port for metrics cannot be had."""
+        self._stack.enter_context(self._output)
+        self._stack.callback(self._ready.remove)
         if self._port is not None:
             self._stack.enter_context(serve_metrics(self._port, self._snapshot))
         return self
@@ -87,9 +89,7 @@ class RunWatch(Watch):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ready.remove()
-        self._stack.close()
-        self._output.write(exit_code_of(error))
+        self._stack.__exit__(kind, error, trace)
 
     def ready(self) -> None:
         """All is set up; a command that waits for the user to leave says so itself, a run by having begun."""
