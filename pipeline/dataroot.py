@@ -98,6 +98,7 @@ class DataRoot:
         self.ocr_memo = self.cache / "ocr.db"
         self.embedding_memo = self.cache / "embeddings.db"
         self.model_files = self.cache / "model_files.json"
+        self.model_identities = self.cache / "model_identities.json"
         self.evaluations = self.derived / "evaluations"
         self.workers = self.derived / "workers"
         self.scratch = self.derived / "tmp"

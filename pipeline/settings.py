@@ -75,6 +75,16 @@ class Settings(BaseSettings):
         le=1,
         description="share of a model's work that goes to the oldest day that waits",
     )
+    window_days: float = Field(default=6.0, gt=0, description="days within which what was captured is to be processed")
+    window_margin: float = Field(
+        default=0.2, ge=0, description="how much longer than projected a backlog may take and still be in time"
+    )
+    idle_hours_per_day: float | None = Field(
+        default=None,
+        gt=0,
+        le=24,
+        description="idle hours a day to reckon with in plans; unset takes what runs have seen",
+    )
     ocr_threads: int = Field(
         default=0,
         ge=0,

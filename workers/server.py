@@ -53,6 +53,7 @@ def options(kind: str) -> argparse.ArgumentParser:
     parser.add_argument("--idle-exit-s", type=float, default=600.0, help="end after so many seconds without a request")
     parser.add_argument("--item-timeout-s", type=float, default=math.inf, help="seconds the model may spend on an item")
     parser.add_argument("--nice", type=int, default=10, help="niceness of the process, unless it is higher already")
+    parser.add_argument("--identity", action="store_true", help="load the model, print who it is, and serve nothing")
     parser.add_argument("--lock-fd", type=int, help="descriptor of the lock, already held, that the parent hands over")
     return parser
 
@@ -66,6 +67,9 @@ def serve(kind: str, given: argparse.Namespace, load: Callable[[], Service[Any, 
     guard_network()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=f"%(asctime)s {kind} %(message)s")
     try:
+        if given.identity:
+            sys.stdout.write(load().engine.identity.model_dump_json())
+            return 0
         lock = _hold_lock(given.run_file, given.lock_fd)
         os.setpriority(os.PRIO_PROCESS, 0, max(os.getpriority(os.PRIO_PROCESS, 0), given.nice))
         given.run_file.unlink(missing_ok=True)

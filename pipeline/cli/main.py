@@ -51,7 +51,7 @@ def _invocation(
 
 _MODULES = {
     "ingest": "ingest", "run": "run", "query": "query", "cite": "cite", "sql": "sql", "landscape": "landscape",
-    "status": "reports", "doctor": "reports", "settings": "reports", "runs": "history",
+    "status": "reports", "doctor": "reports", "settings": "reports", "plan": "plan", "runs": "history",
     "failures": "history", "contract": "contract", "verify": "verify",
     "bundle": "bundle", "models": "models", "prompts": "prompts", "workers": "workers",
 }  # fmt: skip

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.cli.context import DataRootOption, JsonOption, Session, SetOption, open_session
+from pipeline.cli.show_forecast import show_forecast
 from pipeline.cli.show_indexes import show_indexes
 from pipeline.errors import ExitCode, UsageError
 
@@ -162,5 +163,7 @@ def _show_surroundings(report: dict[str, Any], console: Console) -> None:
     if attempt and attempt["run_id"] != last["run_id"]:
         console.print(f"last attempt: {attempt['state']} ({attempt['ended_utc']}) {attempt['reason']}")
     show_indexes(report["indexes"], console)
-    sizes = ", ".join(f"{name} {size / 1024**2:.1f} MiB" for name, size in disk.items())
-    console.print(f"disk: {sizes}")
+    parts = [name for name in ("media", "handoffs", "derived", "index", "free") if disk[name] is not None]
+    console.print(f"disk: {', '.join(f'{name} {disk[name] / 1024**2:.1f} MiB' for name in parts)}")
+    if report["sla"]:
+        show_forecast(console, report["sla"], disk)

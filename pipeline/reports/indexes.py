@@ -9,6 +9,7 @@ from pipeline.errors import ContractInvalid, NotAvailableYet
 from pipeline.indexing.landscape import landscape_published, remedy
 from pipeline.indexing.published import Published
 from pipeline.indexing.refresh import text_index_published
+from pipeline.reports.captured import count_captured
 from pipeline.stores.catalog import DONE, FAILED, PARKED, Catalog
 from pipeline.stores.counts import count_outcomes
 from pipeline.stores.evidence import EvidenceStore
@@ -29,7 +30,7 @@ def report_indexes(root: DataRoot, evidence: EvidenceStore, catalog: Catalog | N
 def _text_index(root: DataRoot, evidence: EvidenceStore, catalog: Catalog | None, now_us: int) -> dict[str, Any]:
     published = text_index_published(root, catalog) if catalog else _NEVER_RUN
     covered = _coverage(root)
-    captured_since = max(0, evidence.count([FRAME]) - covered.captured)
+    captured_since = max(0, count_captured(evidence, catalog, FRAME) - covered.captured)
     read_since = max(0, _read(catalog) - (covered.processed + covered.failed - covered.unlisted))
     up_to_date = published.up_to_date and not captured_since and not read_since
     return {

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 from pipeline.dag import STAGES, Stage
 from pipeline.dataroot import DataRoot
 from pipeline.gate import Gate
+from pipeline.reports.captured import count_captured, count_unreadable
+from pipeline.reports.disk import report_disk
 from pipeline.reports.indexes import report_indexes
+from pipeline.reports.sla import report_sla
 from pipeline.runs.full_profile import FULL
 from pipeline.runs.live import read_live
 from pipeline.runs.manifest import last_attempt
@@ -22,7 +22,7 @@ from pipeline.runs.sample_stages import VLM
 from pipeline.runs.server_status import server_status
 from pipeline.settings import Settings
 from pipeline.stores.catalog import DONE, FAILED, PARKED, Catalog
-from pipeline.stores.counts import count_outcomes, count_samples
+from pipeline.stores.counts import count_outcomes, count_samples, require_counters
 from pipeline.stores.evidence import EvidenceStore
 from pipeline.stores.failures import summarize_failures
 
@@ -30,10 +30,14 @@ from pipeline.stores.failures import summarize_failures
 def report_status(
     root: DataRoot, settings: Settings, now_us: Callable[[], int] = lambda: time.time_ns() // 1000
 ) -> dict[str, Any]:  # fmt: skip
-    """Gather what an operator wants to know, reading only; `now_us` is the clock of ages. Raises ContractInvalid."""
+    """Gather what an operator wants to know, reading only; `now_us` is the clock of ages.
+
+    Raises ContractInvalid, NotAvailableYet for a catalog that no run of this version has opened.
+    """
     with ExitStack() as stack:
         evidence = stack.enter_context(EvidenceStore(root.require()))
         catalog = stack.enter_context(Catalog(root, read_only=True)) if root.catalog_db.exists() else None
+        catalog = catalog and require_counters(catalog)
         newest = last_run(root)
         verdict = Gate(root.activity_signal, max_age_s=settings.signal_max_age_s, min_idle_s=settings.min_idle_s).ask()
         return {
@@ -41,14 +45,15 @@ def report_status(
             "profile": settings.profile,
             "stages": [_stage(item, evidence, catalog, newest) for item in STAGES if _is_used(item, settings)],
             "failures": _failures(catalog),
-            "unreadable_rows": _unreadable(catalog),
+            "unreadable_rows": count_unreadable(catalog),
             "gate": {"open": verdict.open, "reason": verdict.reason},
             "workers": server_status(root, settings),
             "running": read_live(root),
             "last_run": {name: newest.get(name) for name in ("run_id", "state", "reason", "started_utc", "ended_utc")},
             "last_attempt": last_attempt(catalog) if catalog else {},
             "indexes": report_indexes(root, evidence, catalog, now_us()),
-            "disk": _disk(root),
+            "sla": report_sla(catalog, settings, now_us()) if catalog else None,
+            "disk": report_disk(root, catalog),
         }
 
 
@@ -65,7 +70,7 @@ def _stage(stage: Stage, evidence: EvidenceStore, catalog: Catalog | None, newes
         return {"stage": stage.name, "unit": "day", "done": built, "pending": pending, "failed": 0, "parked": 0,
                 "eta_s": None}  # fmt: skip
     total = _samples(stage, evidence, catalog)
-    pending = max(0, total - done - parked - _unreadable(catalog, stage.record_type))
+    pending = max(0, total - done - parked - count_unreadable(catalog, stage.record_type))
     entry = newest.get("stages", {}).get(stage.name, {})
     worked = sum(entry.get("counts", {}).values())
     eta_s = round(pending * entry["elapsed_ms"] / worked / 1000) if worked and pending else None
@@ -76,7 +81,7 @@ def _stage(stage: Stage, evidence: EvidenceStore, catalog: Catalog | None, newes
 def _samples(stage: Stage, evidence: EvidenceStore, catalog: Catalog | None) -> int:
     if any(item.gives == stage.record_type for item in STAGES):
         return count_samples(catalog, stage.record_type) if catalog else 0
-    return evidence.count([stage.record_type])
+    return count_captured(evidence, catalog, stage.record_type)
 
 
 def _days(stage: Stage, catalog: Catalog | None) -> tuple[int, int]:
@@ -91,24 +96,3 @@ def _failures(catalog: Catalog | None) -> list[dict[str, Any]]:
     if catalog is None:
         return []
     return summarize_failures(catalog)
-
-
-def _unreadable(catalog: Catalog | None, record_type: str | None = None) -> int:
-    if catalog is None:
-        return 0
-    query = "SELECT count(*) FROM unreadable WHERE ? IS NULL OR record_type = ?"
-    return int(catalog.connection.execute(query, (record_type, record_type)).fetchone()[0])
-
-
-def _disk(root: DataRoot) -> dict[str, int]:
-    sizes: Counter[str] = Counter()
-    for part in (root.media, root.handoffs, root.derived):
-        sizes[part.name] = sum(_size(path) for path in part.rglob("*")) if part.is_dir() else 0
-    return {**sizes, "free": shutil.disk_usage(root.path).free}
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.lstat().st_size if path.is_file() and not path.is_symlink() else 0
-    except OSError:
-        return 0

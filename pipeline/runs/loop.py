@@ -30,7 +30,9 @@ from pipeline.runs.work import EmbedSource, ModelSource, Work, require_idle
 from pipeline.settings import Settings
 from pipeline.stores.catalog import Catalog
 from pipeline.stores.counts import count_samples
+from pipeline.stores.disk import measure_disk
 from pipeline.stores.evidence import EvidenceStore
+from pipeline.stores.idle import note_gate
 from pipeline.stores.lock import hold_lock
 from pipeline.stores.pending import pending
 from schemas.fields import from_utc_microseconds
@@ -72,12 +74,21 @@ def run(
         work = Work(root, settings, options, engine, gate, models, embedder, progress, evidence, catalog, manifest,
                     now_us, watch)  # fmt: skip
         stack.callback(lambda: work.healer.remember(worked=manifest.begun))
+        stack.callback(_note_surroundings, work, now_us())
         stack.enter_context(gate.tell(work.stop))
         with progress, manifest, watch.around(work):
             try:
                 return _Loop(work).run()
             finally:
                 work.project()
+
+
+def _note_surroundings(work: Work, started_us: int) -> None:
+    """Leave for `pipeline plan` how long the user was idle, and how much of the disk is taken."""
+    if work.manifest.begun:
+        note_gate(work.catalog, started_us, is_open=True, watched=False)
+        measure_disk(work.root, work.catalog, work.now_us())
+    note_gate(work.catalog, work.now_us(), is_open=work.gate.ask().open, watched=work.manifest.begun)
 
 
 def _raise_graver(root: DataRoot, gate: Gate) -> None:

@@ -67,7 +67,7 @@ class RunManifest:
         """Write how the run began, once: there is something to do. Raises OSError."""
         if not self.begun:
             self.begun = True
-            self.content.update(code_sha256=_code_sha256(), installed_sha256=_installed_sha256())
+            self.content.update(code_sha256=code_sha256(), installed_sha256=installed_sha256())
             write_started(self._root, self.content)
 
     def __enter__(self) -> RunManifest:
@@ -124,14 +124,14 @@ def _packages() -> dict[str, str]:
 
 
 @lru_cache(maxsize=1)
-def _installed_sha256() -> str:
+def installed_sha256() -> str:
     """A hash over name and version of every installed package: equal where the same lock file was installed."""
     found = {(item.name.lower(), item.version) for item in importlib.metadata.distributions() if item.name}
     return canonical_sha256(sorted(map(list, found)))
 
 
 @lru_cache(maxsize=1)
-def _code_sha256() -> str:
+def code_sha256() -> str:
     """A hash over our own source files, by name and content: a version number says less while something is tried."""
     hashes = {}
     for package in _OUR_PACKAGES:

@@ -108,12 +108,17 @@ def ensure_server(
     if adopted is not None and adopted.asked != model:
         _log.info("the %s server that runs has another model; it is stopped", kind)
         stop_server(root, kind)
+    command = [*server_command(root, settings, kind, model), *_memo(kind, root, settings)]
     threads = thread_budget(settings)
-    command = [*_command(kind, settings, threads), *_memo(kind, root, settings)]
-    command += ["--run-file", str(root.worker_file(kind))]
-    command += ["--model", model] if model else []
     limits = Limits(settings.worker_start_s + _PATIENCE_S, settings.worker_silence_s, threads, kind in LIGHT)
     return start_server(root, kind, command, settings.worker_start_s, limits, keep_waiting)
+
+
+def server_command(root: DataRoot, settings: Settings, kind: str, model: str = "") -> list[str]:
+    """What starts a server, but for where it keeps what it read. Raises Unavailable when no model is set for it."""
+    command = [*_command(kind, settings, thread_budget(settings)), "--run-file", str(root.worker_file(kind))]
+    command += ["--runtime", settings.ocr_runtime] if kind == "ocr" else []
+    return [*command, *(["--model", model] if model else [])]
 
 
 def start_server(
@@ -269,8 +274,8 @@ def _vlm_options(settings: Settings) -> list[str]:
 
 
 def _memo(kind: str, root: DataRoot, settings: Settings) -> list[str]:
-    """Where the OCR server keeps what it read, and on what it runs."""
+    """Where the OCR server keeps what it read."""
     if kind != "ocr":
         return []
     path = (settings.ocr_memo_file or root.ocr_memo).absolute()
-    return ["--runtime", settings.ocr_runtime, "--memo", str(path), "--memo-mb", str(settings.ocr_memo_mb)]
+    return ["--memo", str(path), "--memo-mb", str(settings.ocr_memo_mb)]
