@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pipeline.errors import UsageError
 from pipeline.stages import build_spans as spans
 from pipeline.stages import choose_keyframes as keyframes
-from pipeline.stages import find_buttons as buttons
+from pipeline.stages import find_ui_elements as elements
 from pipeline.stages.build_spans import build_spans
 from pipeline.stages.choose_keyframes import choose_keyframes
 from pipeline.stages.describe_screen import describe_screen
@@ -118,9 +118,9 @@ STAGES: tuple[Stage, ...] = (
         sources=("describe_screen",), hour_column="ts_utc",
     ),
     Stage(
-        "find_ui_elements", 1, "day", "ui_elements", find_ui_elements,
+        "find_ui_elements", 2, "day", "ui_elements", find_ui_elements,
         sources=("evidence", "list_frames", "choose_keyframes", "find_text_lines", "describe_screen"),
-        hour_column="ts_utc", parameters=buttons.PARAMETERS,
+        hour_column="ts_utc", parameters=elements.PARAMETERS,
     ),
     Stage("list_dialogs", 1, "day", "dialogs", list_dialogs, sources=("describe_screen",), hour_column="ts_utc"),
 )  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.dataroot import DataRoot
 from pipeline.errors import SampleError
-from pipeline.stages.find_buttons import Pixels
+from pipeline.stages.plain_boxes import Pixels
 from pipeline.stores.evidence import load_blob
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP")

@@ -4,23 +4,24 @@
     │  Save  │   as much ground on the left as on the right, a border or another colour all around
     └────────┘
 
-Better few and right: a box that is open, or on a ground with a pattern, is passed over. Inputs are not looked for: what
-makes an input of a box with text in it, and not a cell of a table, the picture does not tell (docs/benchmarks.md).
+Better few and right: a box that is open, or on a ground with a pattern, is passed over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
-
-Pixels: TypeAlias = "np.ndarray[Any, np.dtype[np.uint8]]"
-Box = tuple[int, int, int, int]
-
-SAME_GROUND, EDGE = 6, 10
-"""Levels of brightness up to which pixels are the same ground, and from which they are a border or another colour."""
+from pipeline.stages.plain_boxes import (
+    CLOSED_PERMILLE,
+    Box,
+    Pixels,
+    closed_permille,
+    ground_around,
+    inside,
+    reach,
+)
 
 MOST_BESIDE, MOST_ABOVE, LEAST_BESIDE = 48, 20, 3
 """Pixels of ground between a text and the border of its button."""
@@ -28,14 +29,9 @@ MOST_BESIDE, MOST_ABOVE, LEAST_BESIDE = 48, 20, 3
 UNEVEN, HIGHEST, LONGEST = 5, 64, 30
 """How much left and right may differ (and a tenth of both), height of a button in pixels, letters in its text."""
 
-GROUND_PERMILLE, CLOSED_PERMILLE = 950, 900
-"""Parts in 1,000 of the ring around a text that are ground, and of each side of the border that are none."""
-
 PARAMETERS = {
-    "levels": f"{SAME_GROUND} {EDGE}",
     "margins": f"{MOST_BESIDE} {MOST_ABOVE} {LEAST_BESIDE} {UNEVEN}",
     "sizes": f"{HIGHEST} {LONGEST}",
-    "shares": f"{GROUND_PERMILLE} {CLOSED_PERMILLE}",
 }
 
 
@@ -60,26 +56,23 @@ def find_buttons(pixels: Pixels, lines: Sequence[Mapping[str, Any]]) -> list[But
         if len(line["text"]) > LONGEST or ":" in line["text"]:
             continue
         around = _box_around(pixels, boxes[number])
-        if around is not None and not any(_inside(box, around[0]) for n, box in enumerate(boxes) if n != number):
+        if around is not None and not any(inside(box, around[0]) for n, box in enumerate(boxes) if n != number):
             found.append(Button(line["text"], around[0], number, around[1]))
     return sorted(found, key=lambda item: (item.box[1], item.box[0], item.line))
 
 
 def _box_around(pixels: Pixels, text: Box) -> tuple[Box, int] | None:
     """The closed box in whose middle a text stands, and how much of its border is there, in 1/10,000."""
-    height, width = pixels.shape
-    left, top, right, bottom = text
-    if right - left < 4 or bottom - top < 4 or min(left, top) < 4 or right > width - 4 or bottom > height - 4:
-        return None
-    ground = _ground(pixels, text)
+    ground = ground_around(pixels, text)
     if ground is None:
         return None
+    left, top, right, bottom = text
     middle = (top + bottom) // 2
     margins = [
-        _reach(pixels[middle, max(0, left - MOST_BESIDE) : left][::-1], ground),
-        _reach(pixels[max(0, top - MOST_ABOVE) : top, left + 1][::-1], ground),
-        _reach(pixels[middle, right : right + MOST_BESIDE], ground),
-        _reach(pixels[bottom : bottom + MOST_ABOVE, left + 1], ground),
+        reach(pixels[middle, max(0, left - MOST_BESIDE) : left][::-1], ground),
+        reach(pixels[max(0, top - MOST_ABOVE) : top, left + 1][::-1], ground),
+        reach(pixels[middle, right : right + MOST_BESIDE], ground),
+        reach(pixels[bottom : bottom + MOST_ABOVE, left + 1], ground),
     ]
     if -1 in margins or min(margins[0], margins[2]) < LEAST_BESIDE:
         return None
@@ -88,43 +81,5 @@ def _box_around(pixels: Pixels, text: Box) -> tuple[Box, int] | None:
     box = (left - margins[0], top - margins[1], right + margins[2], bottom + margins[3])
     if not box[3] - box[1] <= min(HIGHEST, box[2] - box[0] - 1):
         return None
-    closed = _closed(pixels, box, ground)
+    closed = closed_permille(pixels, box, ground)
     return (box, closed * 10) if closed >= CLOSED_PERMILLE else None
-
-
-def _ground(pixels: Pixels, text: Box) -> int | None:
-    """The level of the ground right around a text; None when it is not one."""
-    left, top, right, bottom = text
-    above, below = pixels[top - 1, left:right], pixels[bottom, left:right]
-    ring = np.concatenate([above, below, pixels[top:bottom, left - 2], pixels[top:bottom, right + 1]]).astype(np.int16)
-    level = int(np.sort(ring)[ring.size // 2])
-    same = np.count_nonzero(np.abs(ring - level) <= SAME_GROUND)
-    return level if 1000 * same >= GROUND_PERMILLE * ring.size else None
-
-
-def _reach(row: Pixels, ground: int) -> int:
-    """How many pixels the ground goes on; -1 when it has no end."""
-    apart = _apart(row, ground)
-    return int(apart.argmax()) if apart.any() else -1
-
-
-def _closed(pixels: Pixels, box: Box, ground: int) -> int:
-    """How many of 1,000 pixels right outside of a box are no ground of it, on its worst side; corners may be round."""
-    left, top, right, bottom = box
-    if left < 1 or top < 1 or right >= pixels.shape[1] or bottom >= pixels.shape[0]:
-        return 0
-    corner = min(6, (bottom - top) // 4)
-    sides = (
-        pixels[top - 1, left + corner : right - corner], pixels[bottom, left + corner : right - corner],
-        pixels[top + corner : bottom - corner, left - 1], pixels[top + corner : bottom - corner, right],
-    )  # fmt: skip
-    return min(1000 * int(np.count_nonzero(_apart(side, ground))) // max(1, side.size) for side in sides)
-
-
-def _apart(row: Pixels, ground: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    return np.asarray(np.abs(row.astype(np.int16) - ground) >= EDGE)
-
-
-def _inside(line: Box, box: Box) -> bool:
-    """Whether a line has its middle in a box."""
-    return box[0] <= (line[0] + line[2]) // 2 < box[2] and box[1] <= (line[1] + line[3]) // 2 < box[3]

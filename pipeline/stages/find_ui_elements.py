@@ -8,7 +8,12 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from pipeline.stages.find_buttons import PARAMETERS, Pixels, find_buttons
+from pipeline.stages import find_buttons as buttons
+from pipeline.stages import find_inputs as inputs
+from pipeline.stages import plain_boxes
+from pipeline.stages.find_buttons import find_buttons
+from pipeline.stages.find_inputs import find_inputs
+from pipeline.stages.plain_boxes import Pixels
 from schemas.arrow import table_schema
 from schemas.canonical import canonical_sha256, nfc, sha256_hex
 from schemas.evidence import UiaNode, UiaSnapshot, parse_record
@@ -16,6 +21,13 @@ from schemas.evidence import UiaNode, UiaSnapshot, parse_record
 FRAME_COLUMNS = ["frame_id", "run_id", "ts_utc", "width", "height", "content_hash", "blob_path", "window_hwnd",
                  "uia_record_id", "uia_content_hash"]  # fmt: skip
 RECORD_COLUMNS = ["record_id", "sample_id", "row_hash", "output_json"]
+
+PARAMETERS = {
+    f"{name}_{key}": value
+    for name, part in (("boxes", plain_boxes), ("buttons", buttons), ("inputs", inputs))
+    for key, value in part.PARAMETERS.items()
+}
+"""All that decides what is found in a picture."""
 
 UIA, LAYOUT = "uia", "layout"
 LAYOUT_DIGEST, UIA_DIGEST = canonical_sha256([LAYOUT, PARAMETERS]), canonical_sha256([UIA])
@@ -41,7 +53,7 @@ def find_ui_elements(
     `frames` has FRAME_COLUMNS, of keyframes only; `described` are those that a VLM described; `records` are OCR records
     with RECORD_COLUMNS; `snapshots` UIA payloads by record id; `pixels` gives the grey levels of a frame, or None. A
     snapshot that is the one the frame means, and of its window, gives its operables. Where there is none, and no VLM,
-    buttons are looked for in the picture, around the lines that were read.
+    buttons, inputs and their labels are looked for in the picture, around and beside the lines that were read.
     """
     read = {row["sample_id"]: row for row in records.select(RECORD_COLUMNS).to_pylist()}
     rows: list[dict[str, Any]] = []
@@ -54,16 +66,29 @@ def find_ui_elements(
             rows += _rows(frame, UIA, made_by, nodes)
         elif record is not None and frame["frame_id"] not in described:
             made_by = (record["record_id"], record["row_hash"], LAYOUT, LAYOUT_DIGEST)
-            rows += _rows(frame, LAYOUT, made_by, _buttons(frame, record, pixels))
+            rows += _rows(frame, LAYOUT, made_by, _in_picture(frame, record, pixels))
     return pa.Table.from_pylist(rows, schema=table_schema("ui_elements"))
 
 
-def _buttons(frame: Row, record: Row, pixels: Callable[[Row], Pixels | None]) -> list[Element]:
+def _in_picture(frame: Row, record: Row, pixels: Callable[[Row], Pixels | None]) -> list[Element]:
+    """Buttons, inputs under the name of their label, and these labels, each as sure as the border of its box."""
     lines = orjson.loads(record["output_json"])["lines"]
     picture = pixels(frame) if lines else None
     if picture is None:
         return []
-    return [("button", item.label, "normal", item.box, item.confidence) for item in find_buttons(picture, lines)]
+    pressed, filled = find_buttons(picture, lines), find_inputs(picture, lines)
+    named = [(item, lines[item.label]) for item in filled if item.label is not None]
+    names = {item.box: str(label["text"]) for item, label in named}
+    found: list[Element] = [("button", item.label, "normal", item.box, item.confidence) for item in pressed]
+    found += [("input", names.get(item.box, ""), "normal", item.box, item.confidence) for item in filled]
+    return found + [
+        ("label", str(label["text"]), "normal", _box(label["bbox"]), item.confidence) for item, label in named
+    ]
+
+
+def _box(edges: list[int]) -> tuple[int, int, int, int]:
+    left, top, right, bottom = edges
+    return left, top, right, bottom
 
 
 def _operables(frame: Row, payload: str | None) -> Iterator[Element]:

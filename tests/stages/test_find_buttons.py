@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.stages.find_buttons import Button, Pixels, find_buttons
+from pipeline.stages.find_buttons import Button, find_buttons
+from pipeline.stages.plain_boxes import Pixels
 
 TEXT = (130, 106, 170, 124)
 """A text in the middle of the box that `button` draws."""

@@ -10,8 +10,8 @@ import orjson
 import pyarrow as pa
 import pytest
 
-from pipeline.stages.find_buttons import Pixels
 from pipeline.stages.find_ui_elements import FRAME_COLUMNS, RECORD_COLUMNS, find_ui_elements
+from pipeline.stages.plain_boxes import Pixels
 from schemas.arrow import table_schema
 
 FRAME = "r/evidence.capture.frame/1"
@@ -88,6 +88,23 @@ def test_where_the_snapshot_does_not_count_the_picture_is_looked_at(
     assert found(table) == [("layout", "button", "Send", "normal", 110, 100, 190, 130, 10_000)]
     [row] = table.to_pylist()
     assert (row["record_id"], row["row_hash"], row["model_id"]) == ("r/rec/1", "b" * 64, "layout")
+
+
+def form(_: Any) -> Pixels:
+    pixels = picture(None)
+    pixels[199:232, 109:301] = 90
+    pixels[200:231, 110:300] = 250
+    pixels[209:221, 121:157:3] = 0
+    return pixels
+
+
+def test_inputs_come_after_buttons_under_the_name_of_their_label_which_is_one_too() -> None:
+    seen = records(SEEN, ("Subject", [112, 180, 160, 192]), ("Dock 3", [120, 209, 158, 221]))
+    assert found(find_ui_elements(frames(), frozenset(), seen, {}, form)) == [
+        ("layout", "button", "Send", "normal", 110, 100, 190, 130, 10_000),
+        ("layout", "input", "Subject", "normal", 110, 200, 300, 231, 10_000),
+        ("layout", "label", "Subject", "normal", 112, 180, 160, 192, 10_000),
+    ]
 
 
 def test_what_a_vlm_described_is_not_looked_at_again() -> None:
