@@ -32,7 +32,7 @@ class OcrModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    engine: Literal["rapidocr", "paddleocr"] = "rapidocr"
+    engine: Literal["rapidocr", "paddleocr", "paddleocr-vl"] = "rapidocr"
     parameters: dict[str, StrictBool | StrictInt | StrictFloat | StrictStr] = {}
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from pipeline.clients import ServerGone, TextClient
-from pipeline.clients.endpoint import require_loopback
 from pipeline.clients.grouping import Grouping, split_by_bytes
 from pipeline.errors import ContractInvalid, SampleError
 from pipeline.gate import Lookout
+from pipeline.loopback import require_loopback
 from schemas.serving import FrameRef, ModelIdentity, ReadText, RunFile, SampleFailure
 
 MODEL = ModelIdentity(provider_id="p", model_id="m", model_digest="0" * 64)

@@ -15,8 +15,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from pipeline.clients.endpoint import exchange, open_session, read_health, require_loopback
+from pipeline.clients.endpoint import open_session, read_health
 from pipeline.errors import ContractInvalid
+from pipeline.loopback import exchange, require_loopback
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

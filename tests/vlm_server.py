@@ -71,7 +71,7 @@ class Endpoint:
     def chat(self, body: bytes) -> tuple[int, bytes]:
         """Answer a chat completion."""
         request = json.loads(body)
-        image = base64.b64decode(request["messages"][1]["content"][0]["image_url"]["url"].partition(",")[2])
+        image = base64.b64decode(request["messages"][-1]["content"][0]["image_url"]["url"].partition(",")[2])
         with self.lock:
             self.requests.append(request)
             self.images.append(image)

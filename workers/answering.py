@@ -50,6 +50,10 @@ class Refused(Exception):
         self.reason = reason
 
 
+class Lost(Exception):
+    """What the model stands on is gone, and no item is to blame: the server ends, and says so."""
+
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -109,6 +113,8 @@ class Answering:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._guard = threading.Lock()
         self._running: _Job | None = None
+        self.lost = ""
+        """Why no more is to be expected of the model; empty while all is well."""
 
     async def answer(self, items: list[Any]) -> bytes:
         """Work on items; returns the reply as JSON. Cancelled, it stops what runs and does not start what waits."""
@@ -188,6 +194,9 @@ class Answering:
     def _one(self, item: Any) -> Any:
         try:
             return self.service.work(item)
+        except Lost as error:
+            self.lost = str(error)
+            raise
         except Exception as error:  # noqa: BLE001  one bad item never fails its request; the text may quote the screen
             _log.warning("the model failed on an item: %s", type(error).__name__)
             return self.service.failed(type(error).__name__)
@@ -224,10 +233,7 @@ def build_app(
             return _refuse(error.status, error.reason)
         except TimeoutError:
             return _refuse(408, f"a request is to be sent within {_TAKE_REQUEST_S:g} s")
-        try:
-            return web.Response(body=await answering.answer(items), content_type="application/json")
-        except Refused as error:
-            return _refuse(error.status, error.reason)
+        return await _reply(answering, items)
 
     app = web.Application(client_max_size=answering.service.max_request_bytes, middlewares=[check_sender])
     app.router.add_get("/health", health)
@@ -235,6 +241,16 @@ def build_app(
     for path, tell in answering.service.pages.items():
         app.router.add_get(path, _page(tell))
     return app
+
+
+async def _reply(answering: Answering, items: list[Any]) -> web.Response:
+    try:
+        return web.Response(body=await answering.answer(items), content_type="application/json")
+    except Refused as error:
+        return _refuse(error.status, error.reason)
+    except Lost:
+        await asyncio.Event().wait()  # the server ends now, and whoever asked sees it go
+        raise
 
 
 def _page(tell: Callable[[], Any]) -> Handler:

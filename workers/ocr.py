@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'autocapture-pipeline[ocr]'"
 
 
-_ENGINES = {"rapidocr": "workers.pp_ocr", "paddleocr": "workers.paddle_ocr"}
+_ENGINES = {
+    "rapidocr": "workers.pp_ocr",
+    "paddleocr": "workers.paddle_ocr",
+    "paddleocr-vl": "workers.paddle_ocr_vl",
+}
 
 
 def load_reader(
@@ -33,16 +37,22 @@ def load_reader(
     store: Callable[[str], MemoFile] | None = None,
     engine: str = "rapidocr",
 ) -> FrameReader:
-    """An OCR engine, ready to read frames; `changes` are to its parameters. `runtime` is that of rapidocr.
+    """An OCR engine, ready to read frames; `changes` are to its parameters. `runtime` is that of PP-OCR.
 
     Raises Unavailable when a package or weight is missing, UsageError for a parameter that there is not.
     """
     try:
-        model, reader = import_module(_ENGINES[engine]), import_module("workers.read_frame")
+        modules = {name: import_module(_ENGINES[name]) for name in {engine, "rapidocr"}}
+        reader = import_module("workers.read_frame")
     except ImportError as error:
         raise Unavailable(f"the OCR engine needs the package {error.name or error}", remedy=INSTALL) from error
-    paddle = engine == "paddleocr"
-    chosen = model.PaddleOcr(threads, changes) if paddle else model.PpOcr(threads, runtime, changes)
+    model = modules[engine]
+    if engine == "paddleocr":
+        chosen = model.PaddleOcr(threads, changes)
+    elif engine == "paddleocr-vl":
+        chosen = model.PaddleOcrVl(lambda: modules["rapidocr"].PpOcr(threads, runtime), changes)
+    else:
+        chosen = model.PpOcr(threads, runtime, changes)
     loaded: FrameReader = reader.FrameReader(chosen, store)
     return loaded
 

@@ -26,7 +26,7 @@ from typing import Any
 
 from aiohttp import web
 
-from pipeline.errors import Busy, PipelineError
+from pipeline.errors import Busy, PipelineError, Unavailable
 from pipeline.network_guard import guard_network
 from schemas.serving import RunFile
 from workers.answering import Answering, Service, build_app
@@ -176,7 +176,8 @@ def _started_at() -> float:
 async def _wait_for_end(end: asyncio.Event, given: argparse.Namespace, lock: int, answering: Answering) -> str:
     """Wait for a signal, for idleness, or for the files by which we are found to be taken away; tells which.
 
-    A model that hangs ends the process here: its thread would never be joined.
+    A model that hangs ends the process here: its thread would never be joined. Raises Unavailable when the model has
+    lost what it stands on.
     """
     while True:
         try:
@@ -188,6 +189,8 @@ async def _wait_for_end(end: asyncio.Event, given: argparse.Namespace, lock: int
             given.run_file.unlink(missing_ok=True)
             _log.error("ending: the model does not come back from an item")
             os._exit(_HUNG)
+        if answering.lost:
+            raise Unavailable(answering.lost, remedy="pipeline doctor")
         if answering.idle_since is not None and time.monotonic() - answering.idle_since >= given.idle_exit_s:
             return f"no request for {given.idle_exit_s:g} s"
         if not _can_be_found(given.run_file, lock):

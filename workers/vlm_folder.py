@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +69,9 @@ def count_weights(folder: Path) -> int:
     return sum(_count_in(path) for path in find_weights(folder))
 
 
-def digest_files(folder: Path) -> dict[str, str]:
+def digest_files(folder: Path, suffixes: Collection[str] = _HASHED) -> dict[str, str]:
     """The SHA-256 of each file of the folder that decides what the model says, by name."""
-    files = sorted(path for path in folder.iterdir() if path.suffix in _HASHED and path.is_file())
+    files = sorted(path for path in folder.iterdir() if path.suffix in suffixes and path.is_file())
     return {path.name: _digest(path) for path in files}
 
 

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 import orjson
 from pydantic import ValidationError
 
-from pipeline.clients.endpoint import HangUp, exchange, require_loopback
 from pipeline.clients.grouping import Grouping
 from pipeline.clients.in_flight import on_its_way
 from pipeline.clients.permission import Permission
@@ -22,6 +21,7 @@ from pipeline.clients.run_file import read_run_file
 from pipeline.clients.text import ServerGone
 from pipeline.dataroot import DataRoot
 from pipeline.errors import ContractInvalid
+from pipeline.loopback import HangUp, exchange, require_loopback
 from schemas.serving import (
     MAX_DIMENSIONS,
     MAX_TEXTS_IN_REQUEST,

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
 
 from pipeline.clients.background import answers
-from pipeline.clients.endpoint import require_loopback
 from pipeline.clients.permission import Permission
 from pipeline.clients.request_limit import RequestLimit
 from pipeline.clients.text import ServerGone
 from pipeline.clients.vlm_endpoint import VlmServer
+from pipeline.loopback import require_loopback
 from pipeline.prompts import Prompt
 from schemas.screen import DescribedScreen
 from schemas.serving import FrameRef, SampleFailure

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
 
 from pipeline.clients.background import answers
-from pipeline.clients.endpoint import require_loopback
 from pipeline.clients.permission import Permission
 from pipeline.errors import Unavailable
+from pipeline.loopback import require_loopback
 from schemas.serving import FrameRef, ReadText, RunFile, SampleFailure
 
 Outcome = tuple[int, ReadText | SampleFailure]

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import psutil
 
-from pipeline.clients.endpoint import is_loopback, require_loopback
 from pipeline.dataroot import DataRoot
 from pipeline.engines.ray_environment import LOCAL, import_ray
 from pipeline.engines.ray_folder import link_to, make_folder, processes_of, remove_folder
 from pipeline.errors import ContractInvalid, Unavailable
+from pipeline.loopback import is_loopback, require_loopback
 
 START_ONE = (
     "(umask 077; ray get-auth-token --generate >/dev/null); RAY_AUTH_MODE=token RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0"

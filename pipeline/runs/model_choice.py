@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from pipeline.dataroot import DataRoot
 from pipeline.errors import Unavailable, UsageError
-from pipeline.settings import Settings
+from pipeline.loopback import require_loopback
+from pipeline.settings import OcrModel, Settings
 from pipeline.stores.atomic import make_directories
 from pipeline.stores.journal import Journal
 from schemas.handoff import JournalEvent
@@ -22,6 +23,9 @@ DEFAULT_MODEL = "default"
 """The name of the model that a run asks where nothing else was promoted."""
 
 OCR_STAGE = "find_text_lines"
+
+ENDPOINT_ENGINE = "paddleocr-vl"
+"""The OCR engine that asks an endpoint, at its parameter `url`."""
 
 PROMOTED = "system.models.promoted"
 _RUN = "system.models"
@@ -61,13 +65,22 @@ def asked_model(root: DataRoot, settings: Settings, wanted: str, stages: Iterabl
 def described(settings: Settings, name: str) -> str:
     """What a server is started with to be a model: its description as canonical JSON, empty for the default.
 
-    Raises Unavailable when a model is in use that the settings do not describe any more.
+    Raises Unavailable when a model is in use that the settings do not describe any more, ContractInvalid when it is
+    said to be beyond loopback.
     """
     if name in settings.ocr_models:
+        _require_loopback(settings.ocr_models[name])
         return orjson.dumps(settings.ocr_models[name].model_dump(), option=orjson.OPT_SORT_KEYS).decode()
     if name == DEFAULT_MODEL:
         return ""
     raise Unavailable(_not_described(settings, name), remedy=f"{_describe(name)}, or: pipeline models promote MODEL")
+
+
+def _require_loopback(model: OcrModel) -> None:
+    """Before a server is started, and before anything is sent `[model-1]`."""
+    url = model.parameters.get("url")
+    if model.engine == ENDPOINT_ENGINE and isinstance(url, str):
+        require_loopback(url)
 
 
 def _not_described(settings: Settings, name: str) -> str:

@@ -8,13 +8,14 @@ from typing import Any
 
 import psutil
 
+from pipeline.chat_endpoint import shown_name
 from pipeline.clients.vlm_endpoint import ask_endpoint
 from pipeline.dataroot import DataRoot
 from pipeline.errors import PipelineError
 from pipeline.runs import server_process
 from pipeline.runs.full_profile import FULL
 from pipeline.runs.servers import KINDS, OWN_VLM, probe_server
-from pipeline.runs.vlm import URL_VARIABLE, read_token, served_card, shown_name, vlm_url
+from pipeline.runs.vlm import URL_VARIABLE, read_token, served_card, vlm_url
 from pipeline.settings import Settings
 
 VLM = "vlm"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pipeline.clients.endpoint import require_loopback
-from pipeline.clients.vlm_endpoint import START, ModelCard, Told, VlmServer, ask_endpoint
+from pipeline.chat_endpoint import ModelCard, Told, find_card, served_names, shown_name
+from pipeline.clients.vlm_endpoint import START, VlmServer, ask_endpoint
 from pipeline.dataroot import DataRoot
 from pipeline.errors import Unavailable
+from pipeline.loopback import require_loopback
 from pipeline.runs.model_files import WEIGHTS, folder_digest, model_files
 from pipeline.runs.servers import OWN_VLM, KeepWaiting, ensure_server
 from pipeline.settings import Settings
@@ -18,9 +19,6 @@ from schemas.serving import ModelIdentity
 DEFAULT_URL = "http://127.0.0.1:8000"
 URL_VARIABLE = "EXTERNAL_VLLM_BASE_URL"
 CONFIGURE = "pipeline run --profile full --set vlm_model_path=FOLDER (or set it in pipeline.toml)"
-
-_MOST_NAMED = 3
-_LONGEST_NAME = 80
 
 
 def find_vlm(root: DataRoot, settings: Settings, keep_waiting: KeepWaiting = lambda: None) -> VlmServer:
@@ -40,9 +38,9 @@ def find_vlm(root: DataRoot, settings: Settings, keep_waiting: KeepWaiting = lam
 def _own_vlm(root: DataRoot, settings: Settings, folder: Path, keep_waiting: KeepWaiting) -> VlmServer:
     """Our own server, started if it does not run yet; it knows itself who its model is. Raises Unavailable."""
     server = ensure_server(root, settings, "vlm", keep_waiting=keep_waiting)
-    for card in ask_endpoint(server.url, server.token).models:
-        if _is_wanted(card, settings.vlm_model, folder):
-            return VlmServer(server.url, card.id, server.model, server.token)
+    card = find_card(ask_endpoint(server.url, server.token).models, settings.vlm_model, folder)
+    if card is not None:
+        return VlmServer(server.url, card.id, server.model, server.token)
     named = shown_name(server.model.model_id)
     raise Unavailable(
         f"our VLM server, process {server.pid}, serves {named}, and not the model in {folder}",
@@ -89,24 +87,13 @@ def read_token(settings: Settings) -> str:
 def served_card(told: Told, settings: Settings, url: str) -> ModelCard:
     """The model that is wanted, as the endpoint serves it. Raises Unavailable when it serves others only."""
     folder = Path(settings.vlm_model_path)
-    found = [card for card in told.models if _is_wanted(card, settings.vlm_model, folder)]
-    if found:
-        return found[0]
-    names = ", ".join(shown_name(card.id) for card in told.models[:_MOST_NAMED]) or "nothing"
+    found = find_card(told.models, settings.vlm_model, folder)
+    if found is not None:
+        return found
     raise Unavailable(
-        f"the VLM endpoint {url} serves {names}, and not {settings.vlm_model or folder}",
+        f"the VLM endpoint {url} serves {served_names(told.models)}, and not {settings.vlm_model or folder}",
         remedy=f"vllm serve {folder} (docs/operating.md), or set vlm_model to the name it is served under",
     )
-
-
-def _is_wanted(card: ModelCard, wanted: str, folder: Path) -> bool:
-    """By its name where one is set; else by the folder it was loaded from, which may not be another one either way."""
-    loaded_from = Path(card.root or card.id)
-    if loaded_from.is_absolute() and loaded_from.is_dir() and loaded_from.resolve() != folder.resolve():
-        return False
-    if wanted:
-        return card.id == wanted
-    return loaded_from.resolve() == folder.resolve() or card.id == folder.name
 
 
 def _identity(root: DataRoot, folder: Path, card: ModelCard, told: Told) -> ModelIdentity:
@@ -125,8 +112,3 @@ def _identity(root: DataRoot, folder: Path, card: ModelCard, told: Told) -> Mode
         "runtime": card.model_digest or "",
     })  # fmt: skip
     return ModelIdentity(provider_id=provider, model_id=name, model_digest=digest)
-
-
-def shown_name(name: str) -> str:
-    """A name that a server gave, safe to be printed."""
-    return ascii(name[:_LONGEST_NAME]).strip("'\"")

@@ -13,8 +13,8 @@ import pytest
 from ray_runs import FRAMES, TRUTH_SERVER, requests, run_to_end, serve_truth, start_run, until
 from screen_memory import fact_files, rows
 
-from pipeline.clients.endpoint import is_loopback
 from pipeline.dataroot import DataRoot
+from pipeline.loopback import is_loopback
 
 pytest.importorskip("ray", reason="the extra `ray` is not installed")
 pytest_plugins = ["ray_desk"]

@@ -15,10 +15,12 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from real_vllm import HOW_TO_INSTALL, KEY, is_installed, real_vllm
 from screen_memory import Memory, folder_in_memory, rows
 from served_vlm import Served, described, fates, fill, said, screens
+from text_models import PixelModel
 from vlm_between import Answer, Between, Pass, standing_between, with_another_schema
 from vlm_memory import kept_replies
 from vlm_server import picture
@@ -27,6 +29,7 @@ from pipeline.errors import Unavailable
 from pipeline.runs.servers import stop_server
 from schemas.screen import Screen
 from schemas.serving import RunFile
+from workers.paddle_ocr_vl import PaddleOcrVl
 
 PLAIN, UNLUCKY, DISOBEYED, HANGING = (picture(64, 48, shade) for shade in range(4))
 NARROW, HUGE = picture(1_000, 4), picture(17_000, 90)
@@ -117,6 +120,19 @@ def test_another_model_than_the_one_that_is_wanted_ends_the_run_before_it_begins
         served.run(memory.root, between.url, vlm_model="qwen")
     assert "vlm_model" in caught.value.remedy
     assert between.chats == 0
+
+
+def test_pictures_of_lines_are_read_through_vllm_and_our_own_server_says_that_it_cannot(served: Served) -> None:
+    described = {"model_dir": str(served.folder), "url": served.url, "token_file": str(served.key_file)}
+    line = np.full((20, 200, 3), 255, np.uint8)
+    line[4:16, 10:90:3] = 0
+    if served.vllm is None:  # it gives no chances of tokens
+        with pytest.raises(Unavailable, match="does not read a picture: it answers 400"):
+            PaddleOcrVl(PixelModel, described)
+        return
+    first, second = (PaddleOcrVl(PixelModel, described).recognize(line) for _ in range(2))
+    assert first == second
+    assert 0 <= first.score <= 1
 
 
 @pytest.mark.slow

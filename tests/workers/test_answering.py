@@ -12,7 +12,7 @@ from null_ocr_server import NullEngine
 
 from schemas.serving import ReadFailed, ReadText
 from workers import answering as module
-from workers.answering import Answering
+from workers.answering import Answering, Lost
 from workers.text_service import TextService
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x03\x20\x00\x00\x02\x58"
@@ -81,5 +81,22 @@ def test_a_model_that_does_not_come_back_when_it_is_interrupted_counts_as_hung(m
     try:
         assert asyncio.run(work())
         assert not answering.is_hung()
+    finally:
+        answering.close()
+
+
+class Bereft(NullEngine):
+    """Stands on something that is gone."""
+
+    def read(self, image: bytes) -> ReadText | ReadFailed:
+        raise Lost("the endpoint is away")
+
+
+def test_what_the_model_stands_on_and_lost_ends_the_server_and_fails_no_item() -> None:
+    answering = Answering(TextService(Bereft()))
+    try:
+        with pytest.raises(Lost):
+            answer(answering, [PNG + b"a", PNG + b"b"])
+        assert answering.lost == "the endpoint is away"
     finally:
         answering.close()

@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 from paddle_models import make_paddle_models
 from PIL import Image, ImageDraw, ImageFont
+from read_endpoint import make_folder, reading
 from text_models import PixelModel
 
 from schemas.canonical import canonical_sha256
 from workers.images import Pixels
 from workers.paddle_ocr import PaddleOcr
+from workers.paddle_ocr_vl import PaddleOcrVl
 from workers.pp_ocr import PpOcr
 from workers.text_model import Interrupted, TextModel
 
@@ -30,11 +32,24 @@ def paddle_models() -> dict[str, str]:
     return make_paddle_models(Path(folder.name))
 
 
+@cache
+def paddle_ocr_vl() -> dict[str, str]:
+    """An endpoint on loopback that reads any picture as a word, and the folder of the model that it says to serve."""
+    folder = TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    model = make_folder(Path(folder.name))
+    served = reading(model)
+    endpoint = served.__enter__()
+    atexit.register(served.__exit__, None, None, None)
+    return {"model_dir": str(model), "url": endpoint.url}
+
+
 ENGINES: dict[str, Callable[[int], TextModel]] = {
     "pixels": lambda _: PixelModel(),
     "pp-ocr-onnxruntime": lambda threads: PpOcr(threads, "onnxruntime"),
     "pp-ocr-openvino": lambda threads: PpOcr(threads, "openvino"),
     "paddleocr": lambda threads: PaddleOcr(threads, paddle_models()),
+    "paddleocr-vl": lambda threads: PaddleOcrVl(lambda: PpOcr(threads, "onnxruntime"), paddle_ocr_vl()),
 }
 """By name: the engine, given a number of threads."""
 
