@@ -6,7 +6,8 @@ PipelineError                1  a bug, when nothing more precise is raised
 ├── ContractInvalid          4  input or DataRoot rejected; what was rejected changed nothing
 │   ├── DamagedFactFile          its hour is made again by a run
 │   ├── DataRootMissing
-│   └── DataRootReadOnly
+│   ├── DataRootReadOnly
+│   └── DiskRefused             it is full, or broken; what was finished is kept
 ├── Unavailable              5  a required model or dependency; says the one command that mends it
 │   └── NotInstalled            an optional one that this installation was made without
 ├── Busy                     6  another process holds the lock
@@ -16,6 +17,7 @@ PipelineError                1  a bug, when nothing more precise is raised
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from enum import IntEnum
 from pathlib import Path
@@ -98,6 +100,10 @@ class DataRootReadOnly(ContractInvalid):
     """The DataRoot cannot be written."""
 
 
+class DiskRefused(ContractInvalid):
+    """The disk takes no more, or fails."""
+
+
 class Unavailable(PipelineError):
     exit_code = ExitCode.UNAVAILABLE
 
@@ -126,6 +132,16 @@ class SampleError(Exception):
 
         super().__init__(f"{code}: {message}")
         self.failure = SampleFailure(code, message, retryable)
+
+
+def disk_refused(error: OSError) -> DiskRefused | None:
+    """The error for a disk that is full or fails; None when it is about something else."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
+        return None
+    return DiskRefused(
+        f"the disk refused what was to be written or read: {error.strerror}",
+        remedy="make room on it (df -h), then run it again; what was finished is kept",
+    )
 
 
 def combine_exit_codes(codes: Iterable[ExitCode]) -> ExitCode:

@@ -104,6 +104,10 @@ class Settings(BaseSettings):
     metrics_port: int = Field(
         default=0, ge=0, le=65_535, description="port on loopback where a run tells its metrics; 0 tells them nowhere"
     )
+    stage_minutes_per_idle: dict[str, float] = Field(
+        default={},
+        description="minutes a model stage, by its name, may work each time the user is away; others have no limit",
+    )
     worker_nice: int = Field(default=10, ge=0, le=19, description="niceness of the model servers")
     worker_silence_s: float = Field(
         default=60.0, gt=0, description="seconds a model server may leave a health check unanswered until it is killed"
@@ -170,7 +174,7 @@ class Settings(BaseSettings):
     sql_max_rows: int = Field(default=10_000, ge=1, description="rows that `pipeline sql` returns at most")
     sql_memory_mb: int = Field(default=1024, ge=64, description="MiB of memory that `pipeline sql` may use")
 
-    @field_validator("ocr_models", mode="before")
+    @field_validator("ocr_models", "stage_minutes_per_idle", mode="before")
     @classmethod
     def _from_flag(cls, value: object) -> object:
         """A flag gives JSON as text."""

@@ -18,24 +18,25 @@ FIXTURES = REPOSITORY / "dataroot_fixtures" / "desk" / "spool"
 RUN_ID = "bench"
 
 
-def build_data_root(root: DataRoot, frames: int) -> None:
+def build_data_root(
+    root: DataRoot, frames: int, run_id: str = RUN_ID, start: datetime = datetime(2026, 1, 5, 8, tzinfo=UTC)
+) -> None:
     """Fill a DataRoot as a sidecar would: frames 2 s apart from the bundled screens, with their windows and UIA."""
     screens = list(_bundled_screens())
     root.path.mkdir(parents=True)
-    start = datetime(2026, 1, 5, 8, tzinfo=UTC)
     rows = []
     for index in range(frames):
         payload, blob, others = screens[index // 5 % len(screens)]
         moment = start + timedelta(seconds=2 * index)
-        record_id = f"{RUN_ID}/evidence.capture.frame/{index}"
-        target = root.blob(RUN_ID, record_id, "evidence.capture.frame", moment)
+        record_id = f"{run_id}/evidence.capture.frame/{index}"
+        target = root.blob(run_id, record_id, "evidence.capture.frame", moment)
         target.parent.mkdir(parents=True, exist_ok=True)
         _link(blob, target)
-        names = {name: f"{RUN_ID}/{kind}/{index}" for name, kind, _ in others}
+        names = {name: f"{run_id}/{kind}/{index}" for name, kind, _ in others}
         for name, kind, other in others:
-            rows.append(_row(names[name], kind, other, moment, {}))
+            rows.append(_row(run_id, names[name], kind, other, moment, {}))
         references = {key: {**payload[key], "record_id": names[key]} for key in names}
-        rows.append(_row(record_id, "evidence.capture.frame", payload, moment, references))
+        rows.append(_row(run_id, record_id, "evidence.capture.frame", payload, moment, references))
     with sqlite3.connect(root.metadata_db) as database:
         database.execute(
             "CREATE TABLE metadata"
@@ -60,13 +61,13 @@ def _bundled_screens() -> Iterator[tuple[dict[str, Any], Path, list[tuple[str, s
 
 
 def _row(
-    record_id: str, kind: str, payload: dict[str, Any], moment: datetime, references: dict[str, Any]
+    run_id: str, record_id: str, kind: str, payload: dict[str, Any], moment: datetime, references: dict[str, Any]
 ) -> tuple[str, str, str, str, str]:
     text = utc_text(moment)
-    own = {**payload, "run_id": RUN_ID, "ts_utc": text, **references}
+    own = {**payload, "run_id": run_id, "ts_utc": text, **references}
     own.pop("payload_hash", None)
     own.pop("blob_path", None)
-    return record_id, json.dumps(own), kind, text, RUN_ID
+    return record_id, json.dumps(own), kind, text, run_id
 
 
 def _link(source: Path, target: Path) -> None:

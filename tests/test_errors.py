@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from itertools import pairwise, permutations
 
 import pytest
 
-from pipeline.errors import ContractInvalid, DataRootMissing, ExitCode, PipelineError, combine_exit_codes
+from pipeline.errors import ContractInvalid, DataRootMissing, ExitCode, PipelineError, combine_exit_codes, disk_refused
 
 GRAVEST_FIRST = [64, 4, 3, 6, 5, 7]
 
@@ -39,3 +41,15 @@ def test_each_error_has_the_code_of_its_kind() -> None:
     kinds = PipelineError.__subclasses__()
     assert len({kind.exit_code for kind in kinds}) == len(kinds)
     assert ExitCode.BUG not in {kind.exit_code for kind in kinds}
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
+def test_a_disk_that_takes_no_more_is_no_bug(number: int) -> None:
+    refused = disk_refused(OSError(number, os.strerror(number)))
+    assert refused is not None
+    assert refused.exit_code == 4
+    assert os.strerror(number) in refused.message
+
+
+def test_other_errors_of_the_system_are_left_as_they_are() -> None:
+    assert disk_refused(OSError(errno.EPERM, "no")) is None

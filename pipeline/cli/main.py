@@ -16,7 +16,7 @@ from typer.exceptions import Abort, TyperException
 from pipeline import __version__
 from pipeline.cli.context import DataRootOption, Invocation, JsonOption, SetOption
 from pipeline.cli.logs import is_json, say, set_up_logs
-from pipeline.errors import ExitCode, NothingToDo, PipelineError, Terminated
+from pipeline.errors import ExitCode, NothingToDo, PipelineError, Terminated, disk_refused
 from pipeline.network_guard import guard_network
 
 app = typer.Typer(
@@ -89,6 +89,12 @@ def run(arguments: list[str]) -> int:
     except PipelineError as error:
         _report(error, as_json="--json" in arguments)
         return error.exit_code
+    except OSError as error:
+        refused = disk_refused(error)
+        if refused is None:
+            raise
+        _report(refused, as_json="--json" in arguments)
+        return refused.exit_code
     except (Abort, KeyboardInterrupt):
         say("interrupted")
         return 130

@@ -13,7 +13,7 @@ from pipeline.dataroot import DataRoot
 from pipeline.engines.rare_collections import rare_collections
 from pipeline.engines.ray_folder import remove_leftovers
 from pipeline.engines.shards import Engine
-from pipeline.errors import Busy, DamagedFactFile, NothingToDo, NotInstalled
+from pipeline.errors import Busy, DamagedFactFile, NothingToDo, NotInstalled, disk_refused
 from pipeline.gate import Gate
 from pipeline.runs.day_stages import build_days
 from pipeline.runs.discover import discover
@@ -77,10 +77,21 @@ def run(
         stack.callback(_note_surroundings, work, now_us())
         stack.enter_context(gate.tell(work.stop))
         with progress, manifest, watch.around(work):
-            try:
-                return _Loop(work).run()
-            finally:
-                work.project()
+            return _run(work)
+
+
+def _run(work: Work) -> RunReport:
+    """Raises DiskRefused where the disk is full or fails; what was finished is kept."""
+    try:
+        try:
+            return _Loop(work).run()
+        finally:
+            work.project()
+    except OSError as error:
+        refused = disk_refused(error)
+        if refused is None:
+            raise
+        raise refused from error
 
 
 def _note_surroundings(work: Work, started_us: int) -> None:
@@ -112,9 +123,19 @@ class _Loop:
         while not self._is_through():
             continue
         report.elapsed_s = time.monotonic() - started
+        for name in sorted(self.samples.window.used_up):
+            log.info("%s has used up its minutes of this idle window; the rest waits for the next one", name)
         if not report.worked:
-            raise NothingToDo("nothing to do: everything captured so far has been processed")
+            raise NothingToDo(f"nothing to do: {self._why_not()}")
         return report
+
+    def _why_not(self) -> str:
+        names = " and ".join(sorted(self.samples.window.used_up))
+        return (
+            f"{names} has used up its minutes of this idle window"
+            if names
+            else "everything captured so far has been processed"
+        )
 
     def _is_through(self) -> bool:
         """Do all there is to do; False when a damaged fact file came up, whose hour is then to be made again."""

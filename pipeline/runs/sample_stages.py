@@ -18,6 +18,7 @@ from pipeline.engines.spans import EmbedModel, embed_shards
 from pipeline.errors import Blocked, DamagedFactFile, NotInstalled, Unavailable
 from pipeline.runs.commit import commit_shard
 from pipeline.runs.full_profile import NO_VLM
+from pipeline.runs.idle_window import IdleWindow
 from pipeline.runs.interruption import while_open
 from pipeline.runs.known_records import known_results
 from pipeline.runs.outages import Outages, wait_s
@@ -64,6 +65,9 @@ class SampleStages:
     outages: Outages = field(default_factory=Outages)
     server_gone: bool = False
     stopped: bool = False
+
+    def __post_init__(self) -> None:
+        self.window = IdleWindow(self.work.root, self.work.settings, self.work.catalog, self.work.now_us)
 
     def take(self, stage: Stage) -> bool:
         """Take what is pending, and tell whether there was anything. Raises Blocked, Unavailable, ContractInvalid.
@@ -166,6 +170,8 @@ class SampleStages:
 
     def _may_ask(self, stage: Stage, pending: int) -> bool:
         """Whether there is a model for a stage. Raises Unavailable where there is none for one asked for by name."""
+        if not self.window.has_room(stage.name):
+            return False
         if stage.model == EMBED:
             return self._can_embed(stage, pending)
         if stage.model == VLM and not self.work.has_vlm:
@@ -221,6 +227,7 @@ class SampleStages:
             for result in results:
                 counts = self._commit(stage, result, fingerprint, outcomes)
                 sizer.measured(len(result.batch.results), result.elapsed_s)
+                self.window.worked(stage.name, result.elapsed_s)
                 pace.worked(counts.total())
                 turns.finished(result.shard, counts.total())
                 self._note(stage, counts)
@@ -250,8 +257,8 @@ class SampleStages:
         self, stage: Stage, engine: Engine, shards: Iterator[Shard], model: Model | EmbedModel | None
     ) -> Iterator[ShardResult]:
         if isinstance(model, EmbedModel):
-            return embed_shards(stage, self._while_idle(shards), model, self.work.facts, __version__)
-        results = engine.run(stage, self._while_idle(shards), model, __version__)
+            return embed_shards(stage, self._while_idle(stage, shards), model, self.work.facts, __version__)
+        results = engine.run(stage, self._while_idle(stage, shards), model, __version__)
         return results if model is not None else self._each_while_open(results)
 
     def _each_while_open(self, results: Iterator[ShardResult]) -> Iterator[ShardResult]:
@@ -270,9 +277,9 @@ class SampleStages:
             except DamagedFactFile as error:
                 work.heal(error)
 
-    def _while_idle(self, shards: Iterator[Shard]) -> Iterator[Shard]:
+    def _while_idle(self, stage: Stage, shards: Iterator[Shard]) -> Iterator[Shard]:
         for shard in shards:
-            if self.server_gone or self.stopped:
+            if self.server_gone or self.stopped or not self.window.has_room(stage.name):
                 return
             self.work.require_idle()
             yield shard
