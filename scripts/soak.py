@@ -52,24 +52,22 @@ _FEWEST = 10
 class Soak:
     """One soak: its commands, what they ended with, how much memory they took."""
 
-    def __init__(self, root: DataRoot, spool: Path, *, everything: bool, worker: bool) -> None:
+    def __init__(self, root: DataRoot, spool: Path, world: World, *, everything: bool, worker: bool) -> None:
         self.codes: Counter[str] = Counter()
         self.wrong: list[str] = []
         self.memory: list[tuple[float, str, int]] = []
-        self._root, self._spool, self._worker = root, spool, worker
+        self._root, self._spool, self._world, self._worker = root, spool, world, worker
         self._work = work_command(everything=everything)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self._full_since: dict[str, bool] = {}
+        self._started: dict[str, float] = {}
         self._began = time.monotonic()
 
-    def go_on(self, world: World, seconds: float) -> None:
+    def go_on(self, seconds: float) -> None:
         """Keep the commands going for so long."""
         ends = time.monotonic() + seconds
         due = {"ingest": 0.0, self._name: 0.0}
         while time.monotonic() < ends:
             for name in due:
-                if world.disk_full.is_set():
-                    self._full_since[name] = True
                 self._reap(name)
                 if name not in self._running and time.monotonic() >= due[name]:
                     self._start(name)
@@ -104,7 +102,7 @@ class Soak:
         arguments = ["ingest", str(self._spool)] if name == "ingest" else [name, *self._work[name]]
         with (self._root.path.parent.parent / f"{name}.log").open("ab") as log:
             self._running[name] = start(self._root, *arguments, log=log)
-        self._full_since[name] = False
+        self._started[name] = time.monotonic()
 
     def _reap(self, name: str) -> None:
         process = self._running.get(name)
@@ -112,7 +110,7 @@ class Soak:
             return
         del self._running[name]
         self.codes[f"{name} {process.returncode}"] += 1
-        allowed = _WITH_FULL_DISK if self._full_since[name] else _ORDERLY[name]
+        allowed = _WITH_FULL_DISK if self._world.was_full(self._started[name]) else _ORDERLY[name]
         if process.returncode not in allowed:
             self.wrong.append(f"{name} ended with {process.returncode} after {time.monotonic() - self._began:.0f} s")
 
@@ -161,17 +159,17 @@ def soak(folder: Path, given: argparse.Namespace, why_not: str) -> dict[str, Any
     world = World(root, spool, given.seed, seconds, can_fill=not why_not)
     world.prepare(max(2, round(seconds / SECONDS_PER_HANDOFF)), FRAMES_IN_HANDOFF, prepared)
     shutil.copytree(prepared, folder / "untouched")
-    run = Soak(root, spool, everything=given.everything, worker=given.worker)
+    run = Soak(root, spool, world, everything=given.everything, worker=given.worker)
     try:
         with world.turning():
-            run.go_on(world, seconds)
+            run.go_on(seconds)
             world.calm_down()
             run.finish()
         undisturbed(calm, folder / "untouched", everything=given.everything)
         found = compare(root, calm, spool, len(world.handoffs) * FRAMES_IN_HANDOFF)
     finally:
-        for place in (root, calm):
-            end_servers(place)
+        for data_root in (root, calm):
+            end_servers(data_root)
     grown = growth(run.memory) if seconds >= _JUDGED_FROM_S else {}
     wrong = (
         run.wrong

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import signal
@@ -32,9 +33,9 @@ class World:
 
     def __init__(self, root: DataRoot, spool: Path, seed: int, seconds: float, *, can_fill: bool) -> None:
         self.happened: Counter[str] = Counter()
-        self.disk_full = threading.Event()
         self.handoffs: list[Path] = []
         self._root, self._spool, self._seconds = root, spool, seconds
+        self._full: list[tuple[float, float]] = []
         self._random = random.Random(seed)
         self._can_fill = can_fill
         self._calm = threading.Event()
@@ -61,6 +62,10 @@ class World:
         """From now on the user is away, and nothing breaks or arrives."""
         self._calm.set()
         self._active = False
+
+    def was_full(self, since: float) -> bool:
+        """Whether the disk was full at any moment since then, by the monotonic clock."""
+        return any(ended >= since for _, ended in self._full)
 
     def prepare(self, handoffs: int, frames: int, folder: Path) -> None:
         """Build the handoffs that will arrive: runs of their own, an hour apart, some on the day of others."""
@@ -118,12 +123,12 @@ class World:
             self._rest(self._seconds / 12, self._seconds / 6)
             if self._calm.is_set():
                 break
-            self.disk_full.set()
+            self._full.append((time.monotonic(), math.inf))
             _fill(ballast)
             self.happened["disk filled up"] += 1
             self._rest(3, 8)
             ballast.unlink(missing_ok=True)
-            self.disk_full.clear()
+            self._full[-1] = (self._full[-1][0], time.monotonic())
 
     def _rest(self, least_s: float, most_s: float) -> None:
         self._calm.wait(self._random.uniform(least_s, most_s))

@@ -21,7 +21,7 @@ def soak(minutes: float) -> dict[str, object]:
 
 
 def test_some_seconds_of_a_hard_life_lose_nothing() -> None:
-    result = soak(0.2)
+    result = soak(0.1)
     assert result["wrong"] == []
 
 

@@ -50,7 +50,7 @@ def signal(memory: Memory, *, idle_s: float, active: bool = False) -> None:
 
 def work(memory: Memory, **settings: Any) -> RunReport:
     model = InProcessModel(memory.root, seconds=0.03)
-    gate = Gate(memory.root.activity_signal, **{**TERMS, "max_age_s": 60.0})
+    gate = Gate(memory.root.activity_signal, max_age_s=60.0)
     return run(memory.root, Settings(shard_frames=1, **settings), RunOptions(until_done=True), LocalEngine(memory.root),
                gate, model, LogProgress())  # fmt: skip
 
