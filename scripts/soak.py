@@ -135,6 +135,7 @@ def main() -> int:
         "--keep", type=Path, help="leave DataRoots and logs in this folder, which must not be there yet"
     )
     given = parser.parse_args()
+    given.everything = given.everything or given.worker  # it has no choice of stages
     folder = Path(given.keep or tempfile.mkdtemp(prefix="soak-"))
     folder.mkdir(exist_ok=given.keep is None)
     try:
