@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.dag import STAGES, Stage
-from pipeline.runs.full_profile import FULL
 from pipeline.runs.servers import missing_package
 from pipeline.settings import Settings
 from pipeline.stores.catalog import Catalog
@@ -43,7 +42,7 @@ class Load:
 def used_stages(settings: Settings) -> Iterator[Stage]:
     """The stages that a run takes: frames do not wait for a model that is not wanted, or not installed."""
     for stage in STAGES:
-        if stage.model == "vlm" and settings.profile != FULL:
+        if stage.model == "vlm" and settings.profile != "full":
             continue
         if stage.model == "embed" and missing_package("embed") is not None:
             continue

@@ -14,11 +14,9 @@ from pipeline.reports.captured import count_captured, count_unreadable
 from pipeline.reports.disk import report_disk
 from pipeline.reports.indexes import report_indexes
 from pipeline.reports.sla import report_sla
-from pipeline.runs.full_profile import FULL
 from pipeline.runs.live import read_live
 from pipeline.runs.manifest import last_attempt
 from pipeline.runs.run_files import last_run
-from pipeline.runs.sample_stages import VLM
 from pipeline.runs.server_status import server_status
 from pipeline.settings import Settings
 from pipeline.stores.catalog import DONE, FAILED, PARKED, Catalog
@@ -59,7 +57,7 @@ def report_status(
 
 def _is_used(stage: Stage, settings: Settings) -> bool:
     """Whether the profile asks for a stage: frames do not wait for a model that is not wanted."""
-    return settings.profile == FULL or stage.model != VLM
+    return settings.profile == "full" or stage.model != "vlm"
 
 
 def _stage(stage: Stage, evidence: EvidenceStore, catalog: Catalog | None, newest: dict[str, Any]) -> dict[str, Any]:

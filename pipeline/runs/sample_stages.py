@@ -176,6 +176,7 @@ class SampleStages:
             return self._can_embed(stage, pending)
         if stage.model == VLM and not self.work.has_vlm:
             if stage.name in self.work.options.stages:
+                self.work.require_idle()  # a user at the keyboard counts for more than what is missing
                 raise Unavailable(f"{stage.name} needs a VLM; {NO_VLM}", remedy="pipeline run --profile full")
             return False
         return True
@@ -195,6 +196,7 @@ class SampleStages:
         embedder = self.work.embedder
         if isinstance(embedder, NotInstalled):
             if stage.name in self.work.options.stages:
+                self.work.require_idle()
                 raise embedder
             if stage.name not in self.left_out and pending:
                 log.warning("%d spans wait for their embedding, all else is done: %s", pending, embedder)
