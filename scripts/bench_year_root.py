@@ -16,7 +16,7 @@ from pipeline.dag import STAGES, stage
 from pipeline.dataroot import DataRoot, FactFile
 from pipeline.indexing.build import facts_state
 from pipeline.stores.catalog import Catalog
-from pipeline.stores.text_index import SCHEMA, SCHEMA_VERSION
+from pipeline.stores.index_schema import SCHEMA, SCHEMA_VERSION
 from schemas.evidence import FRAME
 
 RUN = "year"

@@ -12,25 +12,20 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import fcntl
 import json
 import os
 import signal
-import socket
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
+from workers.ask_health import Health
 from workers.keep_quiet import Quiet, all_processes
+from workers.server_notes import History, Users
 
 _LOOK_EVERY_S = 0.25
-_ASK_EVERY_S = 2.0
-_CONNECT_S = 1.0
 _END_GRACE_S = 4.0
 _PARENT_DEATH_SIGNAL, _CHILD_SUBREAPER = 1, 36
 _MARK = "AUTOCAPTURE_SERVER"
@@ -185,138 +180,6 @@ class Keeper:
     def _code(self) -> int:
         code = os.waitstatus_to_exitcode(self.status or 0)
         return 128 - code if code < 0 else code
-
-
-class Health:
-    """Asks a server how it is, now and then, and waits for each answer as long as it takes.
-
-    A server that gets little of the processor answers late, and is well; so a question is not given up for another.
-    """
-
-    def __init__(self, url: str, token: str) -> None:
-        place = urlsplit(url)
-        self._address = (place.hostname or "", place.port or 80)
-        head = f"GET /health HTTP/1.1\r\nHost: {place.netloc}\r\nAuthorization: Bearer {token}\r\n"
-        self._question = f"{head}Connection: close\r\n\r\n".encode()
-        self._asked: socket.socket | None = None
-        self._waits_since: float | None = None
-        self._ask_at = time.monotonic()
-
-    def silent_s(self) -> float:
-        """For how many seconds the server has left a question unanswered; 0 while there is none. To be called often."""
-        now = time.monotonic()
-        if self._asked is None and now >= self._ask_at:
-            self._waits_since = self._waits_since or now
-            self._asked = self._ask()
-        if self._asked is not None and (answer := _read(self._asked)) is not None:
-            self._hang_up()
-            self._ask_at = now + _ASK_EVERY_S
-            if answer == b"HTTP/1.1 200":
-                self._waits_since = None
-        return 0.0 if self._waits_since is None else now - self._waits_since
-
-    def close(self) -> None:
-        """Wait for no answer any more."""
-        self._waits_since = None
-        self._hang_up()
-
-    def _hang_up(self) -> None:
-        if self._asked is not None:
-            self._asked.close()
-            self._asked = None
-
-    def _ask(self) -> socket.socket | None:
-        asked = socket.socket()
-        asked.settimeout(_CONNECT_S)
-        try:
-            asked.connect(self._address)
-            asked.sendall(self._question)
-            asked.setblocking(False)
-        except OSError:
-            asked.close()
-            return None
-        return asked
-
-
-class Users:
-    """Who uses the server: each holds a file, shared, and notes `+pid` in it, and `-pid` when it is done with it.
-
-    The kernel lets go for a process that is killed, and then its `-pid` is missing. `=` says that the server is to stay
-    all the same: an operator asked for it.
-    """
-
-    def __init__(self, run_file: Path) -> None:
-        path = run_file.with_name(run_file.name + ".users")
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._stays = False
-        self.want_it_no_more = False
-        """Whether nobody uses it, and no operator asked for it."""
-
-    def left_in_the_lurch(self) -> bool:
-        """Whether nobody uses the server any more, and one of those who did was killed."""
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.want_it_no_more = False
-            return False
-        try:
-            notes = os.pread(self._file, 1 << 20, 0).decode(errors="replace").split()
-            if notes:
-                os.ftruncate(self._file, 0)
-        finally:
-            fcntl.flock(self._file, fcntl.LOCK_UN)
-        self._stays = self._stays or "=" in notes
-        self.want_it_no_more = not self._stays
-        came = {note[1:] for note in notes if note.startswith("+")}
-        return not self._stays and bool(came - {note[1:] for note in notes if note.startswith("-")})
-
-
-class History:
-    """How often the server was started and how it ended, beside its run file: `<run-file>.history`.
-
-    `deaths` counts ends that nobody asked for since the last one that somebody did.
-    """
-
-    def __init__(self, run_file: Path) -> None:
-        self._path = run_file.with_name(run_file.name + ".history")
-        self._known: dict[str, Any] = {"runs": False, "deaths": 0, "died_at": None, "died_of": ""}
-        with suppress(OSError, ValueError):
-            found = json.loads(self._path.read_bytes())
-            self._known.update({name: found[name] for name in self._known if name in found})
-
-    def begins(self) -> None:
-        """The server is about to be started; where the last one was not seen to end, its keeper was killed too."""
-        if self._known["runs"]:
-            self._died("it was killed, and its keeper too")
-        self._write(runs=True)
-
-    def ended(self, how: str, *, asked: bool) -> None:
-        """The server has ended."""
-        if asked:
-            self._known["deaths"] = 0
-        else:
-            self._died(how)
-        self._write(runs=False)
-
-    def _died(self, how: str) -> None:
-        self._known.update(deaths=int(self._known["deaths"]) + 1, died_at=time.time(), died_of=how)
-
-    def _write(self, *, runs: bool) -> None:
-        self._known["runs"] = runs
-        descriptor, name = tempfile.mkstemp(prefix=f".tmp-{self._path.name}-", dir=self._path.parent)
-        with os.fdopen(descriptor, "w") as stream:
-            json.dump(self._known, stream)
-        Path(name).rename(self._path)
-
-
-def _read(asked: socket.socket) -> bytes | None:
-    """The beginning of an answer, empty when there will be none; None when it has not come yet."""
-    try:
-        return asked.recv(12)
-    except BlockingIOError:
-        return None
-    except OSError:
-        return b""
 
 
 def _how(code: int) -> str:

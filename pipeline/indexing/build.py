@@ -24,8 +24,9 @@ from pipeline.indexing.spans import (
 )
 from pipeline.stores.atomic import make_directories, remove_leftovers, replace_file
 from pipeline.stores.facts import read_batches, read_file
+from pipeline.stores.index_schema import INDEXES, SCHEMA, SCHEMA_VERSION
 from pipeline.stores.indexed_spans import pack_tracks
-from pipeline.stores.text_index import INDEXES, SCHEMA, SCHEMA_VERSION, line_proof, track_key
+from pipeline.stores.text_index import line_proof, track_key
 from pipeline.stores.text_tokens import tokens_of
 from schemas.fields import utc_microseconds
 

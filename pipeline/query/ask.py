@@ -23,7 +23,8 @@ from pipeline.query.near_spans import WITHIN_S, Meaning
 from pipeline.query.plan import Plan, make_plan
 from pipeline.query.programs import known_programs
 from pipeline.query.times import Stretch, TimeReader
-from pipeline.stores.text_index import REMEDY, Coverage, TextIndex
+from pipeline.stores.index_rows import Coverage
+from pipeline.stores.text_index import REMEDY, TextIndex
 from schemas.answer import Answer, AnswerClaim, AnswerCoverage, Citation, Dropped, Missing, Reason
 from schemas.fields import from_utc_microseconds, utc_text
 

@@ -21,7 +21,8 @@ from pipeline.query.span_proof import told_otherwise, written_otherwise
 from pipeline.query.timeline import Seen
 from pipeline.stages.name_apps import name_app
 from pipeline.stores.evidence import load_blob
-from pipeline.stores.text_index import Box, TextIndex, line_proof
+from pipeline.stores.index_rows import Box
+from pipeline.stores.text_index import TextIndex, line_proof
 from schemas.canonical import nfc
 from schemas.fields import parse_utc, utc_microseconds
 from schemas.record_types import WINDOW

@@ -12,7 +12,8 @@ from pipeline.query.check import Checker, Claim
 from pipeline.query.evidence import Evidence
 from pipeline.query.mentions import OCR, Mention, of_frame, of_track, of_visit, of_window
 from pipeline.stores.evidence import load_blob
-from pipeline.stores.text_index import Box, FrameRow, TextIndex, track_key
+from pipeline.stores.index_rows import Box, FrameRow
+from pipeline.stores.text_index import TextIndex, track_key
 from schemas.fields import from_utc_microseconds, utc_text
 from schemas.record_types import MODEL_OUTPUT
 

@@ -11,7 +11,7 @@ from pipeline.query.layout import in_window, lines_on
 from pipeline.query.mentions import Mention, of_track
 from pipeline.query.plan import Plan
 from pipeline.query.words import contains_term, variants
-from pipeline.stores.text_index import FrameRow
+from pipeline.stores.index_rows import FrameRow
 from pipeline.stores.text_tokens import match_all, whole_token
 
 _PROMPT = re.compile(

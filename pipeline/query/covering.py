@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pipeline.query.findings import Desk
 from pipeline.query.plan import Plan
 from pipeline.query.words import contains_term, covers, variants
-from pipeline.stores.text_index import FrameRow
+from pipeline.stores.index_rows import FrameRow
 from pipeline.stores.text_tokens import whole_token
 
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"

@@ -14,7 +14,7 @@ from pipeline.query.mentions import Mention, of_frame
 from pipeline.query.plan import Plan
 from pipeline.query.timeline import follow
 from pipeline.query.words import contains_term, covers
-from pipeline.stores.text_index import FrameRow
+from pipeline.stores.index_rows import FrameRow
 
 SMALL_PERCENT = 30
 """A window that covers more of the screen than this is no message dialog."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from pipeline.query.findings import Desk
 from pipeline.query.mentions import Mention, of_track, window_box
-from pipeline.stores.text_index import Box, FrameRow
+from pipeline.stores.index_rows import Box, FrameRow
 
 
 def lines_on(desk: Desk, frame: FrameRow) -> list[Mention]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from pipeline.query.evidence import Evidence
 from pipeline.query.timeline import Seen
-from pipeline.stores.text_index import Box, FrameRow, RecordRow, TextIndex, TrackRow, VisitRow, WindowRow
+from pipeline.stores.index_rows import Box, FrameRow, RecordRow, TrackRow, VisitRow, WindowRow
+from pipeline.stores.text_index import TextIndex
 from schemas.record_types import FRAME, MODEL_OUTPUT, UIA_SNAPSHOT, WINDOW
 
 OCR, TITLE, ADDRESS = "ocr", "window", "uia"

@@ -15,7 +15,7 @@ from pipeline.query.mentions import Mention, of_visit
 from pipeline.query.plan import Plan
 from pipeline.query.timeline import Seen, follow
 from pipeline.query.words import contains_term, covers
-from pipeline.stores.text_index import VisitRow
+from pipeline.stores.index_rows import VisitRow
 
 NOTHING = "no page was seen"
 

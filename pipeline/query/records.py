@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from pipeline.dataroot import DataRoot
 from pipeline.stores.facts import read_file
-from pipeline.stores.text_index import Box
+from pipeline.stores.index_rows import Box
 from schemas.canonical import sha256_hex
 from schemas.record import vector_sha256
 

@@ -11,7 +11,7 @@ from pipeline.query.findings import Desk, Found
 from pipeline.query.mentions import of_visit
 from pipeline.query.plan import Plan
 from pipeline.query.words import covers
-from pipeline.stores.text_index import VisitRow
+from pipeline.stores.index_rows import VisitRow
 
 NOTHING = "no search was seen"
 _NAMES = (

@@ -13,8 +13,9 @@ from pipeline.reports.captured import count_captured
 from pipeline.stores.catalog import DONE, FAILED, PARKED, Catalog
 from pipeline.stores.counts import count_outcomes
 from pipeline.stores.evidence import EvidenceStore
+from pipeline.stores.index_rows import Coverage
 from pipeline.stores.landscape import read_manifest
-from pipeline.stores.text_index import REMEDY, Coverage, TextIndex
+from pipeline.stores.text_index import REMEDY, TextIndex
 from schemas.evidence import FRAME
 from schemas.fields import from_utc_microseconds, utc_text
 

@@ -10,7 +10,8 @@ import struct
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from pipeline.stores.text_index import TextIndex, TrackRow
+from pipeline.stores.index_rows import TrackRow
+from pipeline.stores.text_index import TextIndex
 
 LONGEST_US = 1_800_000_000
 """No span lasts longer, see `pipeline.stages.build_spans`; it says where to look for the one that shows a line."""

@@ -12,222 +12,32 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from pipeline.errors import NotAvailableYet
+from pipeline.stores.index_rows import (
+    FRAME,
+    RECORD,
+    TRACK,
+    VISIT,
+    WINDOW,
+    Coverage,
+    FrameRow,
+    RecordRow,
+    TrackRow,
+    VisitRow,
+    WindowRow,
+)
+from pipeline.stores.index_schema import SCHEMA_VERSION
 from pipeline.stores.text_tokens import match_all, match_any
 
-SCHEMA_VERSION = 3
 DAY_US = 86_400_000_000
 _SHORT_DAYS = 8
 _RANKED, _RARE, _MOST_GROUPS = 20_000, 5_000, 6
 REMEDY = "pipeline run --until-done"
 
-SCHEMA = """
-CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE texts(id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
-CREATE VIRTUAL TABLE words USING fts5(tokens, content='', detail=none, prefix='3 4 5 6 7',
-    tokenize="unicode61 remove_diacritics 2 tokenchars '_'");
-CREATE TABLE files(id INTEGER PRIMARY KEY, path TEXT NOT NULL, sha256 TEXT NOT NULL);
-CREATE TABLE models(id INTEGER PRIMARY KEY, model_id TEXT NOT NULL, model_digest TEXT NOT NULL,
-    UNIQUE(model_id, model_digest));
-CREATE TABLE frames(id INTEGER PRIMARY KEY, frame_id TEXT NOT NULL, run_id TEXT NOT NULL, ts INTEGER NOT NULL,
-    width INTEGER NOT NULL, height INTEGER NOT NULL, content_hash TEXT NOT NULL, blob_path TEXT NOT NULL,
-    window_record TEXT, app TEXT, process_path TEXT, title INTEGER, hwnd INTEGER,
-    l INTEGER, t INTEGER, r INTEGER, b INTEGER, uia_record TEXT, status TEXT NOT NULL);
-CREATE TABLE unlisted(sample_id TEXT PRIMARY KEY, ts INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE days(run_id TEXT NOT NULL, day TEXT NOT NULL, first_frame INTEGER NOT NULL, last_frame INTEGER NOT NULL,
-    first_ts INTEGER NOT NULL, last_ts INTEGER NOT NULL, PRIMARY KEY(run_id, day)) WITHOUT ROWID;
-CREATE TABLE windows(id INTEGER PRIMARY KEY, record_id TEXT NOT NULL, run_id TEXT NOT NULL, ts INTEGER NOT NULL,
-    app TEXT, process_path TEXT, title INTEGER NOT NULL, hwnd INTEGER,
-    l INTEGER, t INTEGER, r INTEGER, b INTEGER);
-CREATE TABLE visits(id INTEGER PRIMARY KEY, visit_id TEXT NOT NULL, run_id TEXT NOT NULL, first_ts INTEGER NOT NULL,
-    last_ts INTEGER NOT NULL, first_frame INTEGER NOT NULL, last_frame INTEGER NOT NULL, app TEXT, hwnd INTEGER,
-    url INTEGER NOT NULL, host TEXT NOT NULL, domain TEXT NOT NULL, source TEXT NOT NULL, source_record TEXT NOT NULL,
-    l INTEGER, t INTEGER, r INTEGER, b INTEGER);
-CREATE TABLE hosts(host TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE programs(app TEXT NOT NULL, path TEXT NOT NULL, PRIMARY KEY(app, path)) WITHOUT ROWID;
-CREATE TABLE records(id INTEGER PRIMARY KEY, record_id TEXT NOT NULL, frame INTEGER NOT NULL, file INTEGER NOT NULL,
-    model INTEGER NOT NULL);
-CREATE TABLE tracks(id INTEGER PRIMARY KEY, key BLOB NOT NULL, text INTEGER NOT NULL, first_ts INTEGER NOT NULL,
-    last_ts INTEGER NOT NULL, frame_count INTEGER NOT NULL, in_active INTEGER, score INTEGER NOT NULL,
-    first_record INTEGER NOT NULL, first_line INTEGER NOT NULL,
-    fl INTEGER NOT NULL, ft INTEGER NOT NULL, fr INTEGER NOT NULL, fb INTEGER NOT NULL, first_proof BLOB NOT NULL,
-    last_record INTEGER NOT NULL, last_line INTEGER NOT NULL,
-    ll INTEGER NOT NULL, lt INTEGER NOT NULL, lr INTEGER NOT NULL, lb INTEGER NOT NULL, last_proof BLOB NOT NULL);
-CREATE TABLE spans(id INTEGER PRIMARY KEY, span_id TEXT NOT NULL, first_ts INTEGER NOT NULL, last_ts INTEGER NOT NULL,
-    heading INTEGER, tracks BLOB NOT NULL, text_sha256 TEXT NOT NULL, file INTEGER NOT NULL,
-    record_id TEXT NOT NULL, record_file INTEGER NOT NULL, vector_sha256 TEXT NOT NULL);
-"""
-INDEXES = """
-CREATE UNIQUE INDEX frames_by_id ON frames(frame_id);
-CREATE INDEX frames_by_time ON frames(ts);
-CREATE INDEX frames_by_title ON frames(title, ts);
-CREATE INDEX frames_by_window ON frames(window_record);
-CREATE INDEX frames_by_status ON frames(status, ts) WHERE status <> 'done';
-CREATE INDEX windows_by_time ON windows(ts);
-CREATE INDEX visits_by_time ON visits(first_ts);
-CREATE INDEX visits_by_url ON visits(url, first_ts);
-CREATE INDEX visits_by_id ON visits(visit_id);
-CREATE INDEX records_by_id ON records(record_id);
-CREATE INDEX tracks_by_text ON tracks(text, first_ts, last_ts);
-CREATE INDEX tracks_by_time ON tracks(first_ts, last_ts);
-CREATE INDEX tracks_by_key ON tracks(key);
-CREATE UNIQUE INDEX spans_by_id ON spans(span_id);
-CREATE INDEX spans_by_time ON spans(first_ts);
-"""
-
-Box = tuple[int, int, int, int]
 Row = TypeVar("Row")
-
-
-class FrameRow(NamedTuple):
-    """A frame, what its active window was, and what became of reading it (`done failed parked pending`)."""
-
-    id: int
-    frame_id: str
-    run_id: str
-    ts: int
-    width: int
-    height: int
-    content_hash: str
-    blob_path: str
-    window_record: str | None
-    app: str | None
-    process_path: str | None
-    title: str | None
-    hwnd: int | None
-    l: int | None  # noqa: E741 the side of a box
-    t: int | None
-    r: int | None
-    b: int | None
-    uia_record: str | None
-    status: str
-
-
-class WindowRow(NamedTuple):
-    """The active window, or its title, changed."""
-
-    id: int
-    record_id: str
-    run_id: str
-    ts: int
-    app: str | None
-    process_path: str | None
-    title: str
-    hwnd: int | None
-    l: int | None  # noqa: E741
-    t: int | None
-    r: int | None
-    b: int | None
-
-
-class VisitRow(NamedTuple):
-    """A page load in the active browser window."""
-
-    id: int
-    visit_id: str
-    run_id: str
-    first_ts: int
-    last_ts: int
-    first_frame: int
-    last_frame: int
-    app: str | None
-    hwnd: int | None
-    url: str
-    host: str
-    domain: str
-    source: str
-    source_record: str
-    l: int | None  # noqa: E741
-    t: int | None
-    r: int | None
-    b: int | None
-
-
-class TrackRow(NamedTuple):
-    """A line of text over following frames, with the record, line and box of its first and of its last frame."""
-
-    id: int
-    text: str
-    first_ts: int
-    last_ts: int
-    frame_count: int
-    in_active: int | None
-    score: int
-    first_record: int
-    first_line: int
-    fl: int
-    ft: int
-    fr: int
-    fb: int
-    first_proof: bytes
-    last_record: int
-    last_line: int
-    ll: int
-    lt: int
-    lr: int
-    lb: int
-    last_proof: bytes
-
-    @property
-    def first_box(self) -> Box:
-        return self.fl, self.ft, self.fr, self.fb
-
-    @property
-    def last_box(self) -> Box:
-        return self.ll, self.lt, self.lr, self.lb
-
-
-class RecordRow(NamedTuple):
-    """A text record, the fact file that holds it, and that file's hash when it was indexed."""
-
-    id: int
-    record_id: str
-    frame: int
-    path: str
-    sha256: str
-    model_id: str
-    model_digest: str
-
-
-class Coverage(NamedTuple):
-    """How many frames of a stretch of time were captured, read, or could not be read."""
-
-    captured: int
-    processed: int
-    failed: int
-    unlisted: int
-    last_processed: int | None
-
-    @property
-    def pending(self) -> int:
-        return self.captured - self.processed - self.failed
-
-
-_FRAME = (
-    "SELECT f.id, f.frame_id, f.run_id, f.ts, f.width, f.height, f.content_hash, f.blob_path, f.window_record, f.app,"
-    " f.process_path, x.text, f.hwnd, f.l, f.t, f.r, f.b, f.uia_record, f.status"
-    " FROM frames f LEFT JOIN texts x ON x.id = f.title "
-)
-_WINDOW = (
-    "SELECT w.id, w.record_id, w.run_id, w.ts, w.app, w.process_path, x.text, w.hwnd, w.l, w.t, w.r, w.b"
-    " FROM windows w JOIN texts x ON x.id = w.title "
-)
-_VISIT = (
-    "SELECT v.id, v.visit_id, v.run_id, v.first_ts, v.last_ts, v.first_frame, v.last_frame, v.app, v.hwnd, x.text,"
-    " v.host, v.domain, v.source, v.source_record, v.l, v.t, v.r, v.b FROM visits v JOIN texts x ON x.id = v.url "
-)
-_TRACK = (
-    "SELECT k.id, x.text, k.first_ts, k.last_ts, k.frame_count, k.in_active, k.score,"
-    " k.first_record, k.first_line, k.fl, k.ft, k.fr, k.fb, k.first_proof,"
-    " k.last_record, k.last_line, k.ll, k.lt, k.lr, k.lb, k.last_proof FROM tracks k JOIN texts x ON x.id = k.text "
-)
-_RECORD = (
-    "SELECT r.id, r.record_id, r.frame, p.path, p.sha256, m.model_id, m.model_digest FROM records r"
-    " JOIN files p ON p.id = r.file JOIN models m ON m.id = r.model "
-)
 
 
 def line_proof(record_id: str, line: int, box: Sequence[int], text: str) -> bytes:
@@ -386,21 +196,21 @@ class TextIndex:
     def frame(self, number: int) -> FrameRow:
         """A frame by its number in the index."""
         if number not in self._frames:  # many lines of one frame are looked at: none of them changes
-            self._frames[number] = FrameRow._make(next(self._all(_FRAME + "WHERE f.id = ?", (number,))))
+            self._frames[number] = FrameRow._make(next(self._all(FRAME + "WHERE f.id = ?", (number,))))
         return self._frames[number]
 
     def frame_named(self, frame_id: str) -> FrameRow | None:
         """A frame by its evidence id."""
-        return self._one(FrameRow._make, _FRAME + "WHERE f.frame_id = ?", (frame_id,))
+        return self._one(FrameRow._make, FRAME + "WHERE f.frame_id = ?", (frame_id,))
 
     def frames_between(self, start: int, end: int) -> Iterator[FrameRow]:
         """Frames of [start, end), in order of time."""
-        rows = self._all(_FRAME + "WHERE f.ts >= ? AND f.ts < ? ORDER BY f.ts, f.id", (start, end))
+        rows = self._all(FRAME + "WHERE f.ts >= ? AND f.ts < ? ORDER BY f.ts, f.id", (start, end))
         return map(FrameRow._make, rows)
 
     def frames_titled(self, text_id: int, start: int, end: int) -> tuple[FrameRow, FrameRow] | None:
         """The first and the last frame of [start, end) whose active window has this title."""
-        return self._ends(FrameRow._make, _FRAME, "f.title = ?", "f.ts, f.id", text_id, start, end, "f.ts", "f.ts")
+        return self._ends(FrameRow._make, FRAME, "f.title = ?", "f.ts, f.id", text_id, start, end, "f.ts", "f.ts")
 
     def titles_between(self, start: int, end: int) -> list[tuple[int, str]]:
         """Titles of active windows that frames of [start, end) show, by their number, in the order of appearance."""
@@ -413,23 +223,23 @@ class TextIndex:
     def frames_of_windows(self, start: int, end: int) -> dict[str, FrameRow]:
         """The first frame that shows each window of the changes in [start, end), by the window's record."""
         first = "SELECT min(g.id) FROM windows w JOIN frames g ON g.window_record = w.record_id"
-        rows = self._all(f"{_FRAME}WHERE f.id IN ({first} WHERE w.ts >= ? AND w.ts < ? GROUP BY w.id)", (start, end))
+        rows = self._all(f"{FRAME}WHERE f.id IN ({first} WHERE w.ts >= ? AND w.ts < ? GROUP BY w.id)", (start, end))
         return {row[8]: FrameRow._make(row) for row in rows}
 
     def frame_of_window(self, window: WindowRow) -> FrameRow | None:
         """A frame that shows a window as it became active; else the next of its run, else the one before."""
-        shown = self._one(FrameRow._make, _FRAME + "WHERE f.window_record = ? ORDER BY f.ts, f.id LIMIT 1",
+        shown = self._one(FrameRow._make, FRAME + "WHERE f.window_record = ? ORDER BY f.ts, f.id LIMIT 1",
                           (window.record_id,))  # fmt: skip
         if shown is not None:
             return shown
-        after = self._one(FrameRow._make, _FRAME + "WHERE f.ts >= ? AND f.run_id = ? ORDER BY f.ts, f.id LIMIT 1",
+        after = self._one(FrameRow._make, FRAME + "WHERE f.ts >= ? AND f.run_id = ? ORDER BY f.ts, f.id LIMIT 1",
                           (window.ts, window.run_id))  # fmt: skip
-        before = _FRAME + "WHERE f.ts < ? AND f.run_id = ? ORDER BY f.ts DESC, f.id LIMIT 1"
+        before = FRAME + "WHERE f.ts < ? AND f.run_id = ? ORDER BY f.ts DESC, f.id LIMIT 1"
         return after or self._one(FrameRow._make, before, (window.ts, window.run_id))
 
     def small_window_frames(self, start: int, end: int, percent: int) -> Iterator[FrameRow]:
         """Frames of [start, end) whose active window covers at most so much of the screen."""
-        query = _FRAME + "WHERE f.ts >= ? AND f.ts < ? AND (f.r - f.l) * (f.b - f.t) * 100 <= f.width * f.height * ?"
+        query = FRAME + "WHERE f.ts >= ? AND f.ts < ? AND (f.r - f.l) * (f.b - f.t) * 100 <= f.width * f.height * ?"
         return map(FrameRow._make, self._all(query + " ORDER BY f.ts, f.id", (start, end, percent)))
 
     def day_ends(self, start: int, end: int) -> list[tuple[FrameRow, FrameRow]]:
@@ -440,56 +250,56 @@ class TextIndex:
 
     def windows_between(self, start: int, end: int) -> list[WindowRow]:
         """Window changes of [start, end), in order of time."""
-        query = _WINDOW + "WHERE w.ts >= ? AND w.ts < ? ORDER BY w.ts, w.id"
+        query = WINDOW + "WHERE w.ts >= ? AND w.ts < ? ORDER BY w.ts, w.id"
         return [WindowRow._make(row) for row in self._all(query, (start, end))]
 
     def visits_between(self, start: int, end: int) -> list[VisitRow]:
         """Page visits that began in [start, end), in order of time."""
-        query = _VISIT + "WHERE v.first_ts >= ? AND v.first_ts < ? ORDER BY v.first_ts, v.id"
+        query = VISIT + "WHERE v.first_ts >= ? AND v.first_ts < ? ORDER BY v.first_ts, v.id"
         return [VisitRow._make(row) for row in self._all(query, (start, end))]
 
     def visits_over(self, start: int, end: int) -> list[VisitRow]:
         """Page visits that any frame of [start, end) shows, in order of time. They end at midnight UTC, like tracks."""
-        query = _VISIT + "WHERE v.first_ts >= ? AND v.last_ts >= ? AND v.first_ts < ? ORDER BY v.first_ts, v.id"
+        query = VISIT + "WHERE v.first_ts >= ? AND v.last_ts >= ? AND v.first_ts < ? ORDER BY v.first_ts, v.id"
         return [VisitRow._make(row) for row in self._all(query, (start - start % DAY_US, start, end))]
 
     def visits_with_url(self, text_id: int, start: int, end: int) -> tuple[VisitRow, VisitRow] | None:
         """The first and the last visit of [start, end) to an address."""
-        return self._ends(VisitRow._make, _VISIT, "v.url = ?", "v.first_ts, v.id", text_id, start, end,
+        return self._ends(VisitRow._make, VISIT, "v.url = ?", "v.first_ts, v.id", text_id, start, end,
                           "v.last_ts", "v.first_ts")  # fmt: skip
 
     def visit_named(self, visit_id: str) -> VisitRow | None:
         """A visit by its id."""
-        return self._one(VisitRow._make, _VISIT + "WHERE v.visit_id = ?", (visit_id,))
+        return self._one(VisitRow._make, VISIT + "WHERE v.visit_id = ?", (visit_id,))
 
     def window_named(self, record_id: str) -> WindowRow | None:
         """A window change by its evidence id."""
-        return self._one(WindowRow._make, _WINDOW + "WHERE w.record_id = ?", (record_id,))
+        return self._one(WindowRow._make, WINDOW + "WHERE w.record_id = ?", (record_id,))
 
     def track_ends(self, text_id: int, start: int, end: int) -> tuple[TrackRow, TrackRow] | None:
         """Of the tracks with a text that [start, end) sees: the one that begins first, the one that ends last."""
         where = "WHERE k.text = ? AND k.last_ts >= ? AND k.first_ts < ? "
         given = (text_id, start, end)
-        first = self._one(TrackRow._make, _TRACK + where + "ORDER BY k.first_ts, k.id LIMIT 1", given)
-        last = self._one(TrackRow._make, _TRACK + where + "ORDER BY k.last_ts DESC, k.id LIMIT 1", given)
+        first = self._one(TrackRow._make, TRACK + where + "ORDER BY k.first_ts, k.id LIMIT 1", given)
+        last = self._one(TrackRow._make, TRACK + where + "ORDER BY k.last_ts DESC, k.id LIMIT 1", given)
         return (first, last) if first and last else None
 
     def tracks_with(self, text_id: int, start: int, end: int, limit: int) -> list[TrackRow]:
         """Tracks with a text that are seen in [start, end), the latest first."""
-        query = _TRACK + (
+        query = TRACK + (
             "WHERE k.text = ? AND k.last_ts >= ? AND k.first_ts < ? ORDER BY k.first_ts DESC, k.id LIMIT ?"
         )
         return [TrackRow._make(row) for row in self._all(query, (text_id, start, end, limit))]
 
     def tracks_numbered(self, numbers: Iterable[int]) -> list[TrackRow]:
         """Tracks by their numbers in the index, in that order; unknown ones are missing."""
-        query = _TRACK + "JOIN json_each(?) j ON k.id = j.value ORDER BY j.key"
+        query = TRACK + "JOIN json_each(?) j ON k.id = j.value ORDER BY j.key"
         return [TrackRow._make(row) for row in self._all(query, (json.dumps(list(numbers)),))]
 
     def tracks_on(self, frame: FrameRow) -> list[TrackRow]:
         """Tracks that begin in, end in or last over a frame. They end at midnight UTC: only its day is looked at."""
         day = frame.ts - frame.ts % DAY_US
-        query = _TRACK + (
+        query = TRACK + (
             "JOIN records q ON q.id = k.first_record JOIN frames g ON g.id = q.frame"
             " WHERE k.first_ts BETWEEN ? AND ? AND k.last_ts >= ? AND g.run_id = ?"
         )
@@ -497,17 +307,17 @@ class TextIndex:
 
     def track_keyed(self, key: bytes) -> TrackRow | None:
         """A track by the key of its id, see `track_key`."""
-        return self._one(TrackRow._make, _TRACK + "WHERE k.key = ?", (key,))
+        return self._one(TrackRow._make, TRACK + "WHERE k.key = ?", (key,))
 
     def record(self, number: int) -> RecordRow:
         """A text record by its number in the index."""
         if number not in self._records:
-            self._records[number] = RecordRow._make(next(self._all(_RECORD + "WHERE r.id = ?", (number,))))
+            self._records[number] = RecordRow._make(next(self._all(RECORD + "WHERE r.id = ?", (number,))))
         return self._records[number]
 
     def record_named(self, record_id: str) -> RecordRow | None:
         """A text record by its id; only those that a track begins or ends in are known here."""
-        return self._one(RecordRow._make, _RECORD + "WHERE r.record_id = ?", (record_id,))
+        return self._one(RecordRow._make, RECORD + "WHERE r.record_id = ?", (record_id,))
 
     def hosts(self) -> list[str]:
         """Every host that was visited."""

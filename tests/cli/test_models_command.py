@@ -28,11 +28,13 @@ def root(tmp_path: Path, spool: Spool, run_cli: RunCli) -> Iterator[DataRoot]:
     place = DataRoot(tmp_path / "root")
     assert run_cli("--data-root", place, "ingest", spool("plain"), "--set", "settle_s=0").returncode == 0
     place.settings_file.write_text(COARSE)
-    start_server(place, "ocr", [*NULL_SERVER, "--run-file", str(place.worker_file("ocr"))], timeout_s=30)
-    stages = [part for name in ("list_frames", "list_windows", "ocr", "track_lines") for part in ("--stage", name)]
-    assert run_cli("--data-root", place, "run", *stages, "--assume-idle-when-missing").returncode == 0
-    yield place
-    stop_server(place, "ocr")
+    try:
+        start_server(place, "ocr", [*NULL_SERVER, "--run-file", str(place.worker_file("ocr"))], timeout_s=30)
+        stages = [part for name in ("list_frames", "list_windows", "ocr", "track_lines") for part in ("--stage", name)]
+        assert run_cli("--data-root", place, "run", *stages, "--assume-idle-when-missing").returncode == 0
+        yield place
+    finally:
+        stop_server(place, "ocr")
 
 
 def test_another_model_reads_beside_is_compared_and_promoted(root: DataRoot, run_cli: RunCli) -> None:

@@ -14,7 +14,8 @@ from pipeline.dataroot import DataRoot
 from pipeline.errors import Blocked, ContractInvalid, NothingToDo
 from pipeline.indexing.build import build_text_index, facts_state
 from pipeline.stores.atomic import TEMPORARY_PREFIX
-from pipeline.stores.text_index import SCHEMA_VERSION, TextIndex
+from pipeline.stores.index_schema import SCHEMA_VERSION
+from pipeline.stores.text_index import TextIndex
 
 TIME = "2026-03-01T10:00:00.000Z"
 

@@ -30,9 +30,10 @@ from pipeline.runs.report import RunOptions, RunReport
 from pipeline.settings import Settings
 from pipeline.stores.catalog import Catalog
 from pipeline.stores.evidence import EvidenceStore
+from pipeline.stores.index_rows import Coverage
 from pipeline.stores.landscape import open_landscape, read_manifest
 from pipeline.stores.landscape_build import verify_landscape
-from pipeline.stores.text_index import Coverage, TextIndex
+from pipeline.stores.text_index import TextIndex
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 needs_lancedb = pytest.mark.skipif(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.stores.text_index import SCHEMA
+from pipeline.stores.index_schema import SCHEMA
 from pipeline.stores.text_tokens import match_all, match_any, tokens_of, whole_token
 
 

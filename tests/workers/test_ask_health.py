@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from workers import keeper
-from workers.keeper import Health
+from workers import ask_health
+from workers.ask_health import Health
 
 
 @pytest.fixture
 def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    monkeypatch.setattr(keeper, "_ASK_EVERY_S", 0.0)
+    monkeypatch.setattr(ask_health, "_ASK_EVERY_S", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as made:
         made.settimeout(5)
         yield made
