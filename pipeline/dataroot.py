@@ -16,11 +16,12 @@ from urllib.parse import quote, unquote
 from pipeline.errors import ContractInvalid, DataRootMissing, DataRootReadOnly
 
 REAP_MARKER = "reap_eligible.json"
+_URLSAFE = bytes.maketrans(b"+/", b"-_")
 
 
 def rid(text: str) -> str:
     """Encode an id as a file name: `rid_` and unpadded base64url of its UTF-8 `[root-1]`."""
-    return "rid_" + base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+    return "rid_" + binascii.b2a_base64(text.encode(), newline=False).translate(_URLSAFE, b"=").decode()
 
 
 def unrid(name: str) -> str:
@@ -45,8 +46,7 @@ def blob_path(run_id: str, record_id: str, record_type: str, moment: datetime) -
 def blob_key(run_id: str, record_id: str, record_type: str, moment: datetime) -> str:
     """`blob_path` as text."""
     kind = "derived" if record_type.startswith("derived.") else "evidence"
-    day = moment.date().isoformat().replace("-", "/")
-    return f"media/{rid(run_id)}/{kind}/{day}/{rid(record_id)}.blob"
+    return f"media/{rid(run_id)}/{kind}/{moment.year:04}/{moment.month:02}/{moment.day:02}/{rid(record_id)}.blob"
 
 
 def handoff_key(handoff_id: str, path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,7 @@ from schemas.fields import parse_utc
 
 _PLAUSIBLE_YEARS = range(2000, 2101)
 _LONGEST_NAME = 255
+_CONTAINERS = (dict, list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +92,37 @@ def _check(row: MetadataRow, check: RowCheck) -> None:
 
 def _read_object(row: MetadataRow) -> tuple[str, dict[str, Any], bool]:
     """The payload as text, what it holds, and whether there is a float in it."""
+    try:
+        text = row.payload if isinstance(row.payload, str) else row.payload.decode()
+        fields, holds_float = _load(text)
+    except ValueError as error:
+        raise _Incomplete("its payload is not readable JSON") from error
+    if not isinstance(fields, dict):
+        raise _Incomplete("its payload is not a JSON object")
+    return text, fields, holds_float
+
+
+def _load(text: str) -> tuple[Any, bool]:
+    """Read JSON, and tell whether there is a float in it. Raises ValueError."""
+    with suppress(orjson.JSONDecodeError):  # the long way knows a little more: half a surrogate pair, NaN
+        value = orjson.loads(text)
+        if not _holds_float(value):  # nor an integer beyond 64 bits, which is a float here
+            return value, False
     floats: list[str] = []
 
     def note(text: str) -> float:
         floats.append(text)
         return float(text)
 
-    try:
-        text = row.payload if isinstance(row.payload, str) else row.payload.decode()
-        fields = json.loads(text, parse_float=note, parse_constant=note)
-    except ValueError as error:
-        raise _Incomplete("its payload is not readable JSON") from error
-    if not isinstance(fields, dict):
-        raise _Incomplete("its payload is not a JSON object")
-    return text, fields, bool(floats)
+    return json.loads(text, parse_float=note, parse_constant=note), bool(floats)
+
+
+def _holds_float(value: Any) -> bool:
+    if type(value) is dict:
+        value = value.values()
+    elif type(value) is not list:
+        return type(value) is float
+    return any(type(item) is float or (type(item) in _CONTAINERS and _holds_float(item)) for item in value)
 
 
 def _read_record(text: str, is_frame: bool, check: RowCheck) -> Record:
@@ -203,7 +222,7 @@ def _references(fields: dict[str, Any], check: RowCheck) -> tuple[str, ...] | No
     """The record ids in all `*_ref` fields; None when one is there and names no record."""
     found = []
     for name, value in fields.items():
-        if not name.endswith("_ref") or value is None:
+        if name[-4:] != "_ref" or value is None:
             continue
         record_id = value.get("record_id") if isinstance(value, dict) else None
         if not isinstance(record_id, str):

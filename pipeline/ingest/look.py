@@ -6,6 +6,7 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 
@@ -27,8 +28,7 @@ class StillBeingWritten(Exception):
     """The handoff changed under our eyes: it is left for the next run. Says what changed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A regular file in the handoff; `path` is relative, with `/`."""
 
     path: str
@@ -66,6 +66,8 @@ def is_there(path: str | Path) -> bool:
 
 def path_text(path: str | Path) -> str:
     """Write a path as text that JSON can hold: bytes that are not UTF-8 become `\\xNN`."""
+    if type(path) is str and path.isascii():
+        return path
     return os.fsencode(path).decode(errors="backslashreplace")
 
 
@@ -130,12 +132,13 @@ class _Scan:
 
     def _add(self, descriptor: int, path: str, name: str, status: os.stat_result, depth: int) -> None:
         self.newest_ns = max(self.newest_ns, status.st_mtime_ns, status.st_ctime_ns)
-        if stat.S_ISREG(status.st_mode):
+        kind = stat.S_IFMT(status.st_mode)
+        if kind == stat.S_IFREG:
             if path not in _PASSED_OVER:
                 self.files[path] = _entry(path, status)
             elif path == WAL:
                 self.wal = _entry(path, status)
-        elif stat.S_ISDIR(status.st_mode):
+        elif kind == stat.S_IFDIR:
             self.directories.append(path)
             self.walk(os.open(name, DIRECTORY, dir_fd=descriptor), f"{path}/", depth + 1)
         else:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
+import orjson
+
 from pipeline.ingest.handoff_directory import path_text
 from pipeline.stores.metadata import MetadataRow
 from schemas.canonical import canonical_json, canonical_sha256, sha256_hex
@@ -30,7 +32,10 @@ class ManifestDigest:
 
     def add(self, row: MetadataRow) -> None:
         """Add the next row, in the order of ids."""
-        self._digest.update(self._separator + canonical_json([row.record_id, sha256_hex(row.payload_bytes)]))
+        named = [row.record_id, sha256_hex(row.payload_bytes)]
+        plain = orjson.dumps(named)
+        # Without letters beyond ASCII this is canonical JSON already.
+        self._digest.update(self._separator + (plain if plain.isascii() else canonical_json(named)))
         self._separator = b","
 
     def hexdigest(self) -> str:
