@@ -125,7 +125,7 @@ def run_in_child(arguments: list[str], prepare: Callable[[], object]) -> None:
 def _import_all(folder: Path) -> None:
     """Run the command over nothing, so that a forked child has nothing left to import or to put together."""
     if isinstance(main.app, Typer):
-        main.app = get_command(main.app)  # type: ignore[assignment]
+        main.app = get_command(main.register())  # type: ignore[assignment]
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
         (folder / "empty").mkdir()
         main.run(["--data-root", str(folder / "none"), "ingest", str(folder / "empty")])

@@ -20,6 +20,9 @@ from schemas.handoff import COMPLETED, RETENTION_ELIGIBLE, STAGE1_COMPLETE, SYST
 
 _OURS = {COMPLETED, STAGE1_COMPLETE, RETENTION_ELIGIBLE}
 _MOST_NOTES = 100
+_MOST_CHUNKS_AHEAD = 40
+"""Chunks of rows that wait for the hashes of files: 20,000 rows."""
+_Checked = list[tuple[MetadataRow, RowCheck]]
 
 
 @dataclass
@@ -84,23 +87,38 @@ def check_handoff(
 ) -> Plan:
     """Read all rows and hash all files of a handoff, and compare them with what the DataRoot keeps.
 
-    Changes nothing. Raises ContractInvalid, StillBeingWritten, OSError, sqlite3.Error.
+    Rows are read while files are being hashed by somebody else. Changes nothing. Raises ContractInvalid,
+    StillBeingWritten, OSError, sqlite3.Error.
     """
-    hashes = dict(snapshot.hashes)
-    for path, entry in look.files.items():
-        if path not in hashes:
-            hashes[path] = directory.hash_file(entry)
-    check = _HandoffCheck(look, hashes, kept)
-    check.add_findings(snapshot.findings)
+    check: _HandoffCheck | None = None
+    ahead: list[_Checked] = []
     for chunk in foreign.chunks():
-        check.add_rows(chunk)
+        ahead.append([(row, check_row(row)) for row in chunk])
+        if check is None and (directory.has_hashed() or len(ahead) >= _MOST_CHUNKS_AHEAD):
+            check = _HandoffCheck(look, _hashes(directory, look, snapshot), snapshot.findings, kept)
+        if check is not None:
+            _work_off(check, ahead)
+    if check is None:
+        check = _HandoffCheck(look, _hashes(directory, look, snapshot), snapshot.findings, kept)
+    _work_off(check, ahead)
     return check.finish(directory, foreign.holds_more)
+
+
+def _hashes(directory: HandoffDirectory, look: Look, snapshot: Snapshot) -> dict[str, str]:
+    others = {path: directory.hash_file(entry) for path, entry in look.files.items() if path not in snapshot.hashes}
+    return {**snapshot.hashes, **others}
+
+
+def _work_off(check: _HandoffCheck, ahead: list[_Checked]) -> None:
+    for rows in ahead:
+        check.add_rows(rows)
+    ahead.clear()
 
 
 class _HandoffCheck:
     """Builds a plan, row by row."""
 
-    def __init__(self, look: Look, hashes: dict[str, str], kept: Kept) -> None:
+    def __init__(self, look: Look, hashes: dict[str, str], findings: Findings, kept: Kept) -> None:
         self._look = look
         self._hashes = hashes
         self._kept = kept
@@ -108,8 +126,9 @@ class _HandoffCheck:
         self._used: set[str] = set()
         self._faulty: Collection[str] = ()
         self._digest = ManifestDigest({path: (entry.size, hashes[path]) for path, entry in look.files.items()})
+        self._add_findings(findings)
 
-    def add_findings(self, findings: Findings) -> None:
+    def _add_findings(self, findings: Findings) -> None:
         """Take over what was found before there were rows, and compare the files that the producer vouches for."""
         for warning in findings.warnings:
             self._plan.warnings.add(warning)
@@ -122,11 +141,11 @@ class _HandoffCheck:
                 wrong = "is missing" if found is None else "does not hash to what its producer says"
                 self._plan.faults.add(f"{path_text(path)[:160]!r} {wrong}")
 
-    def add_rows(self, rows: list[MetadataRow]) -> None:
-        """Check the next rows, in the order of ids."""
+    def add_rows(self, rows: _Checked) -> None:
+        """Compare the next rows, in the order of ids, with files and with what is kept."""
         plan = self._plan
-        known = self._kept.store.payloads([row.record_id for row in rows])
-        for row in rows:
+        known = self._kept.store.payloads([row.record_id for row, _ in rows])
+        for row, found in rows:
             _require_not_ours(row)
             self._digest.add(row)
             plan.rows += 1
@@ -136,7 +155,7 @@ class _HandoffCheck:
                 plan.new_rows += 1
             elif as_bytes(payload) != row.payload_bytes:
                 plan.conflicts.add(row.record_id)
-            self._add_claims(row, check_row(row), is_conflict=row.record_id in plan.conflicts)
+            self._add_claims(row, found, is_conflict=row.record_id in plan.conflicts)
 
     def finish(self, directory: HandoffDirectory, keep_database: bool) -> Plan:
         """Plan where every file goes that no record claimed."""

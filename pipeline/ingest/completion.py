@@ -5,9 +5,6 @@ All of it is a function of the completion record, so that a rerun says the same 
 
 from __future__ import annotations
 
-import os
-import stat
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,8 @@ from pydantic import ValidationError
 
 from pipeline.dataroot import REAP_MARKER, rid
 from pipeline.ingest.check_rows import FrameClaim
-from pipeline.stores.atomic import fsync_directory, replace_bytes
+from pipeline.ingest.marker_file import marker_bytes
+from pipeline.stores.atomic import fsync_directory
 from pipeline.stores.metadata import MetadataRow, MetadataStore, as_bytes
 from schemas.canonical import payload_hash, sha256_hex
 from schemas.evidence import FRAME
@@ -29,8 +27,6 @@ from schemas.handoff import (
     ReapMarker,
     SystemRecord,
 )
-
-_MARKER_MAX_BYTES = 1 << 16
 
 
 def completion_id(manifest_sha256: str) -> str:
@@ -112,40 +108,12 @@ def read_marker(handoff: Path) -> tuple[ReapMarker, bytes] | None:
         return None
 
 
-def marker_bytes(handoff: Path) -> bytes | None:
-    """What lies in the marker's place, if it is a file that can be read."""
-    try:
-        # Whatever lies there in its place, a FIFO even, must not make us follow or wait.
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(f"{handoff}/{REAP_MARKER}", flags)
-    except OSError:
-        return None
-    try:
-        return os.read(descriptor, _MARKER_MAX_BYTES) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
-
-
 def marked_manifest(marker: bytes | None) -> str:
     """The manifest that a marker names, before anything else of it is believed; empty where it names none."""
     try:
         return str(orjson.loads(marker or b"")["integrity"]["handoff_manifest_sha256"])
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return ""
-
-
-def write_marker(handoff: Path, marker: bytes, leftovers: Iterable[str]) -> None:
-    """Publish the marker, unless this very one lies there; remove what a crash kept from being published.
-
-    One that lies there may not be durable: then a power cut takes it away, and the next run writes it again.
-    Raises OSError.
-    """
-    for leftover in leftovers:
-        (handoff / leftover).unlink(missing_ok=True)
-    if marker_bytes(handoff) != marker:
-        replace_bytes(handoff / REAP_MARKER, marker)
 
 
 def withdraw_marker(handoff: Path, dest_data_root: str) -> bool:

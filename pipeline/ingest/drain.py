@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,11 +14,12 @@ from pathlib import Path
 from ulid import ULID
 
 from pipeline.dataroot import DataRoot
-from pipeline.errors import Blocked, ContractInvalid, ExitCode, combine_exit_codes
-from pipeline.ingest.at_once import AtOnce
+from pipeline.errors import Blocked, ContractInvalid, ExitCode, PipelineError, combine_exit_codes
+from pipeline.ingest.file_operations import Surveyed
+from pipeline.ingest.file_work import BATCH, FileWork
 from pipeline.ingest.find_handoffs import find_handoffs
 from pipeline.ingest.groups import Group
-from pipeline.ingest.handoff_directory import path_text
+from pipeline.ingest.handoff_directory import StillBeingWritten, path_text
 from pipeline.ingest.ingest_handoff import HandoffIngest
 from pipeline.ingest.pace import Pace, Stopped
 from pipeline.ingest.place_files import FilePlacer, Mode
@@ -33,6 +34,8 @@ from pipeline.stores.variants import Backend
 
 _AHEAD = 4
 """Handoffs whose files are hashed while the rows of the one before them are read."""
+_BATCHES_AHEAD = 4
+"""Batches of handoffs that are surveyed while the one before them is gone through."""
 
 
 @dataclass(frozen=True)
@@ -139,9 +142,9 @@ class _Drain:
         """Ingest them; those that must be watched first come last. Raises Blocked, Stopped."""
         watched: list[tuple[Path, FirstLook]] = []
         try:
-            for path in paths:
+            for path, surveyed in self._surveyed(paths):
                 self._ingest.pace.step()
-                first = self._begin(path, HandoffIngest.begin)
+                first = self._begin(path, partial(_begin_seen, surveyed=surveyed))
                 if first is not None:
                     watched.append((path, first))
             for path, first in watched:
@@ -153,6 +156,18 @@ class _Drain:
             for handoff in self._begun:
                 handoff.abandon()
             self._group.abandon()
+
+    def _surveyed(self, paths: Sequence[Path]) -> Iterator[tuple[Path, Surveyed | None]]:
+        """Look ahead at those that are marked, in the order of the handoffs."""
+        self._ingest.files.expect(len(paths))
+        ahead: deque[tuple[Sequence[Path], Future[list[Surveyed | None]]]] = deque()
+        for start in range(0, len(paths), BATCH):
+            batch = paths[start : start + BATCH]
+            ahead.append((batch, self._ingest.files.survey(batch)))
+            if len(ahead) > _BATCHES_AHEAD:
+                yield from _told(*ahead.popleft())
+        for batch, surveys in ahead:
+            yield from _told(batch, surveys)
 
     def _begin(self, path: Path, begin: Callable[[HandoffIngest], FirstLook | None]) -> FirstLook | None:
         """Begin with a handoff, and work on those before it; returns a look where it must be watched first."""
@@ -183,12 +198,23 @@ class _Drain:
             self._results(ended.result)
 
 
+def _told(paths: Sequence[Path], surveys: Future[list[Surveyed | None]]) -> Iterator[tuple[Path, Surveyed | None]]:
+    try:
+        return zip(paths, surveys.result(), strict=True)
+    except (PipelineError, StillBeingWritten, OSError):  # each is looked at when its turn comes
+        return ((path, None) for path in paths)
+
+
+def _begin_seen(handoff: HandoffIngest, surveyed: Surveyed | None) -> FirstLook | None:
+    return None if surveyed is not None and handoff.recognise(surveyed) else handoff.begin()
+
+
 @contextmanager
 def _open(root: DataRoot, terms: _Terms) -> Iterator[Ingest]:
     with open_data_root(root, terms.clock) as journal:
         store = MetadataStore(root.metadata_db)
         try:
-            with _executor(terms.threads) as pool, ReaderPool(root.scratch) as readers:
+            with FileWork(terms.threads, terms.pace) as files, ReaderPool(root.scratch) as readers:
                 yield Ingest(
                     root=root,
                     store=store,
@@ -200,17 +226,13 @@ def _open(root: DataRoot, terms: _Terms) -> Iterator[Ingest]:
                     clock=terms.clock,
                     run_id=f"ingest_{ULID()}",
                     readers=readers,
-                    pool=pool,
+                    files=files,
                     pace=terms.pace,
                     above=_above(root),
                     backend=terms.backend,
                 )
         finally:
             store.close()
-
-
-def _executor(threads: int) -> Executor:
-    return ThreadPoolExecutor(threads, "ingest") if threads else AtOnce()
 
 
 def _above(root: DataRoot) -> frozenset[tuple[int, int]]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from concurrent.futures import Future
 
 from pipeline.errors import PipelineError
 from pipeline.ingest.handoff_directory import StillBeingWritten
@@ -68,8 +67,9 @@ class Group:
             for handoff in members:
                 handoff.abandon()
             raise
-        for handoff, marked in [(handoff, ingest.pool.submit(handoff.mark)) for handoff in journaled]:
-            self._end(handoff, marked)
+        for handoff in self._for_each(journaled, lambda handoff: handoff.begin_marking):
+            handoff.attempt(handoff.mark)
+            self._report(handoff)
 
     def abandon(self) -> None:
         """Let go of all members, as the work ends here."""
@@ -140,11 +140,6 @@ class Group:
                 self._report(handoff)
             return []
         return members
-
-    def _end(self, handoff: HandoffIngest, marked: Future[None]) -> None:
-        handoff.attempt(marked.result)
-        handoff.close()
-        self._report(handoff)
 
     def _report(self, handoff: HandoffIngest) -> None:
         handoff.close()

@@ -7,11 +7,12 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.ingest.inside import READ_BYTES, Inside, hash_and_sync, link_file, require_finished, require_same
+from pipeline.ingest.file_work import BATCH, FileWork, Place
+from pipeline.ingest.inside import READ_BYTES, Inside, require_finished, require_same
 from pipeline.ingest.inside import hash_descriptor as hash_descriptor
 from pipeline.ingest.look import DATABASE as DATABASE
 from pipeline.ingest.look import WAL as WAL
@@ -21,9 +22,6 @@ from pipeline.ingest.look import StillBeingWritten as StillBeingWritten
 from pipeline.ingest.look import path_text as path_text
 from pipeline.ingest.look import take_look
 from pipeline.ingest.pace import Pace
-
-_BATCH = 32
-"""Files that a thread takes at once: fewer cost more to hand over than to hash."""
 
 
 class HandoffDirectory:
@@ -36,7 +34,8 @@ class HandoffDirectory:
         self._root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._inside = Inside(self._root)
         self._opening = threading.Lock()
-        self._ahead: dict[str, Future[dict[str, str]]] = {}
+        self._hashing: list[Future[list[str]]] = []
+        self._ahead: dict[str, tuple[Future[list[str]], int]] = {}
         self._synced: set[str] = set()
 
     def __enter__(self) -> HandoffDirectory:
@@ -47,10 +46,10 @@ class HandoffDirectory:
 
     def close(self) -> None:
         """Let go of the directory, once no thread reads in it any more."""
-        for future in self._ahead.values():
+        for future in self._hashing:
             if not future.cancel():
                 future.exception()
-        self._ahead = {}
+        self._hashing, self._ahead = [], {}
         self._inside.close()
         os.close(self._root)
 
@@ -64,15 +63,26 @@ class HandoffDirectory:
         """List what is there. Raises ContractInvalid for a link or device, StillBeingWritten, OSError."""
         return take_look(self._root, monotonic())
 
-    def hash_ahead(self, entries: Iterable[Entry], pool: Executor, *, sync: bool) -> None:
-        """Have files hashed by other threads, and made durable too where asked; `hash_file` waits for its own."""
+    def hash_ahead(self, entries: Iterable[Entry], work: FileWork, *, sync: bool) -> None:
+        """Have files hashed ahead, and made durable too where asked; `hash_file` waits for its own. Raises OSError."""
         remaining = list(entries)
-        for start in range(0, len(remaining), _BATCH):
-            batch = remaining[start : start + _BATCH]
-            future = pool.submit(self._hash_batch, batch, sync)
-            self._ahead.update((entry.path, future) for entry in batch)
+        work.expect(len(remaining))
+        for start in range(0, len(remaining), BATCH):
+            batch = remaining[start : start + BATCH]
+            hashes = work.hash(self.place, batch, sync=sync)
+            self._hashing.append(hashes)
+            self._ahead.update((entry.path, (hashes, position)) for position, entry in enumerate(batch))
             if sync:
                 self._synced.update(entry.path for entry in batch)
+
+    @property
+    def place(self) -> Place:
+        """The open directory, and how another process finds it."""
+        return Place(self._root, self.path, *self.identity)
+
+    def has_hashed(self) -> bool:
+        """Tell whether no file that is being hashed ahead has to be waited for."""
+        return all(hashes.done() for hashes in self._hashing)
 
     def is_synced(self, entry: Entry) -> bool:
         """Tell whether a file was made durable when it was hashed."""
@@ -95,9 +105,9 @@ class HandoffDirectory:
 
     def hash_file(self, entry: Entry) -> str:
         """Hash a file. Raises StillBeingWritten, OSError."""
-        ahead = self._ahead.get(entry.path)
-        if ahead is not None:
-            return ahead.result()[entry.path]
+        if entry.path in self._ahead:
+            hashes, position = self._ahead[entry.path]
+            return hashes.result()[position]
         with self._pace.turn(), self.opened(entry) as descriptor:
             return hash_descriptor(descriptor)
 
@@ -110,33 +120,6 @@ class HandoffDirectory:
                 _write_all(target, block)
                 self._pace.step()
         return digest.hexdigest()
-
-    def link_files(self, links: Iterable[tuple[Entry, str]]) -> list[tuple[Entry, str]]:
-        """Link files, the very inodes that were hashed, to paths outside; returns those that cannot be linked.
-
-        For one thread each; a path where something lies already is passed over. Raises StillBeingWritten, OSError.
-        """
-        unlinked = []
-        inside = Inside(self._root)
-        try:
-            for entry, target in links:
-                with self._pace.turn():
-                    if not link_file(inside.open(entry.path), entry, target, sync=entry.path not in self._synced):
-                        unlinked.append((entry, target))
-        finally:
-            inside.close()
-        return unlinked
-
-    def _hash_batch(self, batch: list[Entry], sync: bool) -> dict[str, str]:
-        hashes = {}
-        inside = Inside(self._root)
-        try:
-            for entry in batch:
-                with self._pace.turn():
-                    hashes[entry.path] = hash_and_sync(inside.open(entry.path), entry, sync)
-        finally:
-            inside.close()
-        return hashes
 
 
 def _write_all(descriptor: int, block: bytes) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -22,15 +23,15 @@ from pipeline.ingest.completion import (
     completed_event_id,
     completion_row,
     marked_manifest,
-    marker_bytes,
     read_completion,
     render_marker,
     withdraw_marker,
-    write_marker,
 )
+from pipeline.ingest.file_operations import Surveyed
 from pipeline.ingest.handoff_directory import HandoffDirectory, Look, StillBeingWritten, path_text
 from pipeline.ingest.handshake import shake_hands_with_producer
 from pipeline.ingest.manifest import kept_files_digest
+from pipeline.ingest.marker_file import marker_bytes, write_marker
 from pipeline.ingest.place_files import Mode, Placed, Placement, kept_as
 from pipeline.ingest.read_rows import ReadRows
 from pipeline.ingest.reader import Reader
@@ -61,6 +62,7 @@ class HandoffIngest:
         self._known: HandoffCompleted | None = None
         self._committed: Committed | None = None
         self._placed = Placed()
+        self._marking: Future[None] | None = None
 
     directory: HandoffDirectory
     look: Look
@@ -107,6 +109,19 @@ class HandoffIngest:
                 f"{self._handoff_root_text()} holds the DataRoot itself",
                 remedy="name the handoff dir, not the DataRoot",
             )
+
+    def recognise(self, surveyed: Surveyed) -> bool:
+        """Tell whether what was seen of it is what was marked: then nothing of it is opened any more."""
+        if (surveyed.inode, surveyed.device) in self._ingest.above:
+            return False
+        completed = read_completion(self._ingest.store, marked_manifest(surveyed.marker))
+        if completed is None or completed.stat_manifest_sha256 != surveyed.stat_sha256:
+            return False
+        if render_marker(completed, self._data_root_text()) != surveyed.marker:
+            return False
+        self.result.stat_sha256 = surveyed.stat_sha256
+        self._is_known(completed)
+        return True
 
     def begin(self) -> FirstLook | None:
         """Recognise it, or look at it and have its files hashed; returns the look where it must be watched first.
@@ -155,12 +170,12 @@ class HandoffIngest:
 
     def place(self) -> None:
         """Begin to put the files in their places. Raises OSError."""
-        self._placed = self._ingest.placer.place(self.directory, self.plan.placements, self._ingest.pool)
+        self._placed = self._ingest.placer.place(self.directory, self.plan.placements, self._ingest.files)
 
     def finish_placing(self) -> None:
         """Wait until all files are in their places and durable. Raises StillBeingWritten, OSError."""
         ingest = self._ingest
-        self._placed.wait()
+        ingest.placer.finish_placing(self.directory, self._placed)
         for placement in self._placed.new:
             if self._kept_as(placement) == "linked":
                 self.result.files_linked += 1
@@ -205,13 +220,22 @@ class HandoffIngest:
         payload = completed.model_dump(include=fields)
         return NewEvent(event_id, COMPLETED, SYSTEM_RUN, parse_utc(completed.ended_utc), payload)
 
-    def mark(self) -> None:
-        """Write the marker, if it is still as it was looked at. Raises StillBeingWritten, OSError."""
+    def begin_marking(self) -> None:
+        """Have the marker written, if it is still as it was looked at; or withdraw the one that lies there."""
         if self.plan.is_whole and self._known is not None:
-            look = self._require_unchanged()
-            write_marker(self.path, render_marker(self._known, self._data_root_text()), look.leftovers)
+            marker = render_marker(self._known, self._data_root_text())
+            self._marking = self._ingest.files.mark(self.directory.place, self.look.stat_sha256, marker)
         else:
             self._withdraw_marker()
+
+    def mark(self) -> None:
+        """Wait for the marker. Raises StillBeingWritten, ContractInvalid, OSError."""
+        try:
+            if self._marking is not None:
+                self._marking.result()
+        except StillBeingWritten:
+            self._is_not_marked()
+            raise
 
     def abandon(self) -> None:
         """Leave it for another run, as the gate closed or the work was stopped."""
@@ -230,16 +254,19 @@ class HandoffIngest:
         if look.stat_sha256 != completed.stat_manifest_sha256:
             return False
         write_marker(self.path, render_marker(completed, self._data_root_text()), look.leftovers)
+        self._is_known(completed)
+        return True
+
+    def _is_known(self, completed: HandoffCompleted) -> None:
         self.result.state, self.result.handoff_id = State.already, completed.handoff_id
         self.result.rows = self.result.identical = completed.counts.metadata_rows_copied
-        return True
 
     def _begin(self, look: Look) -> None:
         self.look = look
         self.result.stat_sha256 = look.stat_sha256
         if not self._ingest.pace.is_slow and not is_session(look):
             files = [entry for path, entry in look.files.items() if not is_database_file(path)]
-            self.directory.hash_ahead(files, self._ingest.pool, sync=self._ingest.mode is Mode.hardlink)
+            self.directory.hash_ahead(files, self._ingest.files, sync=self._ingest.mode is Mode.hardlink)
 
     def _read(self, reading: ExitStack) -> None:
         ingest, look = self._ingest, self.look
@@ -317,13 +344,15 @@ class HandoffIngest:
         if foreign.repeated:
             self.result.warn(f"{foreign.repeated} rows of it stand there more than once: each is kept once")
 
-    def _require_unchanged(self) -> Look:
+    def _require_unchanged(self) -> None:
         look = self.directory.look(self._ingest.clock.monotonic)
         if look.stat_sha256 != self.look.stat_sha256:
-            if self.result.state is not State.waiting:
-                self.result.state = State.unmarked
+            self._is_not_marked()
             raise StillBeingWritten("it changed while it was ingested")
-        return look
+
+    def _is_not_marked(self) -> None:
+        if self.result.state is not State.waiting:
+            self.result.state = State.unmarked
 
     def _withdraw_marker(self) -> None:
         try:

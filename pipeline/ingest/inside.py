@@ -6,12 +6,13 @@ import errno
 import hashlib
 import os
 import stat
+import threading
 from pathlib import Path
 
 from pipeline.ingest.look import DIRECTORY, Entry, StillBeingWritten, path_text
 from pipeline.ingest.open_writers import is_open_for_writing
 
-READ_BYTES = 1 << 20
+READ_BYTES = 1 << 18
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK}
 
@@ -104,9 +105,21 @@ def link_file(descriptor: int, entry: Entry, target: str, *, sync: bool) -> bool
 def hash_descriptor(descriptor: int) -> str:
     """Hash what an open file holds from its present position on."""
     digest = hashlib.sha256()
-    while block := os.read(descriptor, READ_BYTES):
-        digest.update(block)
+    buffer = _buffer()
+    while size := os.readv(descriptor, (buffer,)):
+        digest.update(buffer[:size])
     return digest.hexdigest()
+
+
+_of_thread = threading.local()
+
+
+def _buffer() -> memoryview:
+    """One for each thread: to ask the system for a new one costs as much as to hash a small file."""
+    if not hasattr(_of_thread, "buffer"):
+        _of_thread.buffer = memoryview(bytearray(READ_BYTES))
+    buffer: memoryview = _of_thread.buffer
+    return buffer
 
 
 def _open_and_close(name: str, parent: int) -> int:

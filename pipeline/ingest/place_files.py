@@ -8,19 +8,19 @@ import shutil
 import stat
 import uuid
 from collections.abc import Sequence
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from pipeline.dataroot import DataRoot
+from pipeline.ingest.file_operations import Link
+from pipeline.ingest.file_work import BATCH, FileWork
 from pipeline.ingest.handoff_directory import Entry, HandoffDirectory, StillBeingWritten, hash_descriptor, path_text
 from pipeline.stores.atomic import TEMPORARY_PREFIX, DirectorySync
 
 STAGING = f"{TEMPORARY_PREFIX}ingest"
 """Copies in progress lie in a directory of this name beside what they will become: in `media/` and in `handoffs/`."""
-
-_BATCH = 32
 
 
 class Mode(StrEnum):
@@ -50,13 +50,8 @@ class Placed:
     """Those that were in their places before."""
     ways: dict[str, str] = field(default_factory=dict)
     """By target: `linked` or `copied`, for those that are new."""
-    waiting: list[Future[None]] = field(default_factory=list)
-
-    def wait(self) -> None:
-        """Wait until all are in their places. Raises StillBeingWritten, OSError, when all threads are done."""
-        wait(self.waiting)
-        for future in self.waiting:
-            future.result()
+    linking: list[tuple[list[Placement], Future[list[int]]]] = field(default_factory=list)
+    """Those that are being linked, and which of them were not."""
 
 
 class FilePlacer:
@@ -68,14 +63,14 @@ class FilePlacer:
         self._sync = DirectorySync(root.path)
         self._entered = ""
 
-    def place(self, directory: HandoffDirectory, placements: Sequence[Placement], pool: Executor) -> Placed:
-        """Put files in their places, and their content on the disk; the pool makes the links.
+    def place(self, directory: HandoffDirectory, placements: Sequence[Placement], work: FileWork) -> Placed:
+        """Put files in their places, and their content on the disk.
 
         What is already there was compared before, so it is only made durable: the process that put it there may have
-        died before that. `Placed.wait` is to be called before `finish`. Raises StillBeingWritten, OSError.
+        died before that. `finish_placing` is to be called after it. Raises StillBeingWritten, OSError.
         """
         placed = Placed()
-        links: list[tuple[Entry, str]] = []
+        links: list[Placement] = []
         copies: list[Placement] = []
         for placement in placements:
             target = f"{self._root}/{placement.target}"
@@ -83,21 +78,31 @@ class FilePlacer:
             if os.path.lexists(target):
                 placed.old.append(placement)
             elif self._mode is Mode.hardlink and placement.may_link:
-                placed.new.append(placement)
-                links.append((placement.source, target))
+                links.append(placement)
             else:
-                placed.new.append(placement)
                 copies.append(placement)
-        by_target = {f"{self._root}/{placement.target}": placement for placement in placed.new} if links else {}
-        for start in range(0, len(links), _BATCH):
-            batch = links[start : start + _BATCH]
-            placed.waiting.append(pool.submit(self._link, directory, batch, by_target, placed.ways))
+        placed.new = [*links, *copies]
+        for start in range(0, len(links), BATCH):
+            batch = links[start : start + BATCH]
+            placed.linking.append((batch, work.link(directory.place, [self._link(directory, one) for one in batch])))
         for placement in copies:
             self._copy(directory, placement)
             placed.ways[placement.target] = "copied"
         for placement in placed.old:
             _fsync_file(f"{self._root}/{placement.target}")
         return placed
+
+    def finish_placing(self, directory: HandoffDirectory, placed: Placed) -> None:
+        """Wait until all are in their places; what could not be linked is copied. Raises StillBeingWritten, OSError."""
+        wait(linking for _, linking in placed.linking)
+        for batch, linking in placed.linking:
+            unlinked = set(linking.result())
+            for position, placement in enumerate(batch):
+                if position not in unlinked:
+                    placed.ways[placement.target] = "linked"
+                elif not os.path.lexists(f"{self._root}/{placement.target}"):
+                    self._copy(directory, placement)
+                    placed.ways[placement.target] = "copied"
 
     def _enter(self, target: str) -> None:
         folder = target.rpartition("/")[0]
@@ -106,21 +111,9 @@ class FilePlacer:
             self._sync.entered(Path(folder))
             self._entered = folder
 
-    def _link(
-        self,
-        directory: HandoffDirectory,
-        batch: list[tuple[Entry, str]],
-        by_target: dict[str, Placement],
-        ways: dict[str, str],
-    ) -> None:
-        unlinked = {target for _, target in directory.link_files(batch)}
-        for _, target in batch:
-            placement = by_target[target]
-            if target not in unlinked:
-                ways[placement.target] = "linked"
-            elif not os.path.lexists(target):
-                self._copy(directory, placement)
-                ways[placement.target] = "copied"
+    def _link(self, directory: HandoffDirectory, placement: Placement) -> Link:
+        source = placement.source
+        return Link(source, f"{self._root}/{placement.target}", sync=not directory.is_synced(source))
 
     def make(self, directory: Path) -> None:
         """Create a directory of the DataRoot, durable after `finish`."""

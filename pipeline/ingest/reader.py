@@ -11,7 +11,6 @@ import select
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -19,10 +18,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import pipeline
 from pipeline.confinement import Limits
 from pipeline.errors import ContractInvalid, Unavailable
 from pipeline.ingest.foreign_rows import BUDGET_S, BYTES_PER_BUDGET_S
+from pipeline.ingest.own_process import start_process
 from pipeline.ingest.place_files import STAGING
 from pipeline.ingest.read_rows import ReadRows
 from pipeline.ingest.reader_frames import HEADER_BYTES, BadFrame, Kind, pack, unpack, unpack_header
@@ -44,10 +43,7 @@ _ORDINARY_BYTES = {False: 256 << 20, True: 8 << 20}
 _MEMORY = 1 << 30
 _FILE_SIZE = 4 << 30
 _CPU_S = 120
-_CODE = (
-    "import sys; sys.path[:] = sys.argv.pop(1).split('\\n');"
-    " from pipeline.ingest.reader_process import main; main(*sys.argv[1:])"
-)
+_READER = "pipeline.ingest.reader_process"
 _REMEDY = "have the producer hand it off again; it was left as it is"
 
 
@@ -61,20 +57,9 @@ class Reader:
         self.is_spent = False
         self._left_s = _START_S
         self._is_ready = False
-        paths = [Path(pipeline.__file__).parent.parent, *(Path(path).absolute() for path in sys.path)]
         numbers = (limits.memory, limits.cpu_s, limits.file_size)
-        command = [sys.executable, "-I", "-S", "-X", "utf8", "-c", _CODE, "\n".join(map(str, paths)), str(folder),
-                   *map(str, numbers)]  # fmt: skip
-        kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            bufsize=0,
-            cwd="/",
-            env={**kept, "SQLITE_TMPDIR": str(folder)},
-            start_new_session=True,  # a Ctrl-C is for ingest, which then ends it
+        self._process = start_process(
+            _READER, str(folder), *map(str, numbers), environment={"SQLITE_TMPDIR": str(folder)}
         )
         self._poll = select.poll()
         self._poll.register(self._stdout, select.POLLIN)

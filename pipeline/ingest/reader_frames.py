@@ -1,4 +1,4 @@
-"""What goes between ingest and the process that reads for it: frames of plain values, and nothing else.
+"""What goes between ingest and the processes that work for it: frames of plain values, and nothing else.
 
     kind (1 byte) │ length of the rest (4 bytes) │ number of values (4) │ a tag each │ a size each (4) │ their bytes
 
@@ -52,6 +52,20 @@ class Kind(Enum):
     """← it breaks the contract: why, and what to do."""
     failed = b"!"
     """← the reader itself came to its end: the kind of error."""
+
+    # What follows goes to and from the process that works on files; each frame begins with the request's number.
+    hash = b"H"
+    """→ hash files: the handoff dir, whether to sync, the files."""
+    link = b"L"
+    """→ link files: the handoff dir, the files with their targets."""
+    mark = b"M"
+    """→ mark a handoff dir: how it must look, the marker."""
+    survey = b"Y"
+    """→ look at handoff dirs, of which some are marked: their paths."""
+    unfinished = b"u"
+    """← it changed: what was seen."""
+    refused = b"e"
+    """← the disk refused: the error's number and path."""
 
 
 class BadFrame(Exception):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from pipeline.dataroot import DataRoot
+from pipeline.ingest.file_work import FileWork
 from pipeline.ingest.pace import Pace
 from pipeline.ingest.place_files import FilePlacer, Mode
 from pipeline.ingest.reader import ReaderPool
@@ -29,7 +29,7 @@ class Ingest:
     clock: Clock
     run_id: str
     readers: ReaderPool
-    pool: Executor
+    files: FileWork
     """Hashes, syncs, links, marks."""
     pace: Pace
     above: frozenset[tuple[int, int]]

@@ -18,7 +18,7 @@ from ingest_oracle import violations_after_a_fault, violations_at_the_end
 from ingest_scenarios import REPOSITORY, SCENARIOS, Workplace, run_command
 from screen_memory import folder_in_memory
 
-SAMPLE, PAIRS = 36, 4
+SAMPLE, PAIRS = 44, 4
 
 
 def sweep(*arguments: str) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def test_a_reader_that_dies_or_talks_nonsense_rejects_the_handoff(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, says: str
 ) -> None:
     handoff = whole_handoff(tmp_path / "h")
-    monkeypatch.setattr("pipeline.ingest.reader._CODE", READY + code)
+    monkeypatch.setattr("pipeline.ingest.own_process._CODE", READY + code)
     result = ingest_one(tmp_path / "root", handoff.path)
     assert (result.state, int(result.exit_code)) == (State.rejected, 4)
     assert says in result.error
@@ -154,7 +154,7 @@ def test_rows_that_no_honest_reader_hands_over_reject_the_handoff(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, says: str
 ) -> None:
     handoff = whole_handoff(tmp_path / "h")
-    monkeypatch.setattr("pipeline.ingest.reader._CODE", OPENED + code + "\nhear()")
+    monkeypatch.setattr("pipeline.ingest.own_process._CODE", OPENED + code + "\nhear()")
     result = ingest_one(tmp_path / "root", handoff.path)
     assert result.state is State.rejected
     assert says in result.error
@@ -167,7 +167,7 @@ def test_rows_that_are_others_when_they_are_read_again_are_not_believed(
     tmp_path: Path, pool: ReaderPool, monkeypatch: pytest.MonkeyPatch, second: str
 ) -> None:
     walk = f"say(Kind.rows, {ROW})\nsay(Kind.done)\nhear()\n"
-    monkeypatch.setattr("pipeline.ingest.reader._CODE", f"{OPENED}{walk}{second}\nsay(Kind.done)\nhear()\nhear()")
+    monkeypatch.setattr("pipeline.ingest.own_process._CODE", f"{OPENED}{walk}{second}\nsay(Kind.done)\nhear()\nhear()")
     with pytest.raises(ContractInvalid, match=r"not the same|disorder"):
         walk_twice(pool)
     assert list((tmp_path / "scratch").iterdir()) == []
@@ -176,7 +176,7 @@ def test_rows_that_are_others_when_they_are_read_again_are_not_believed(
 @pytest.mark.parametrize("start", [READY, OPENED])
 def test_a_reader_that_falls_silent_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str) -> None:
     handoff = whole_handoff(tmp_path / "h")
-    monkeypatch.setattr("pipeline.ingest.reader._CODE", start + "import time; time.sleep(1000)")
+    monkeypatch.setattr("pipeline.ingest.own_process._CODE", start + "import time; time.sleep(1000)")
     monkeypatch.setattr("pipeline.ingest.reader.BUDGET_S", 0.2)
     monkeypatch.setattr("pipeline.ingest.reader._START_S", 0.2)
     result = ingest_one(tmp_path / "root", handoff.path)
@@ -189,7 +189,7 @@ def test_a_reader_that_cannot_start_at_all_is_no_fault_of_the_handoff(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handoff = whole_handoff(tmp_path / "h")
-    monkeypatch.setattr("pipeline.ingest.reader._CODE", "raise SystemExit(3)")
+    monkeypatch.setattr("pipeline.ingest.own_process._CODE", "raise SystemExit(3)")
     with pytest.raises(ReaderFailed, match="did not start"):
         ingest_one(tmp_path / "root", handoff.path)
 
@@ -201,8 +201,10 @@ def test_a_handoff_whose_reader_dies_does_not_keep_the_next_from_going_through(
         whole_handoff(tmp_path / "spool" / name)
     once = tmp_path / "once"
     die = f"if not os.path.exists({str(once)!r}):\n    open({str(once)!r}, 'w').close(); say(Kind.ready, ''); hear()\n"
-    live = "from pipeline.ingest.reader_process import main; main(*sys.argv[1:])"
-    monkeypatch.setattr("pipeline.ingest.reader._CODE", START + SPEAK + die + "    os.kill(os.getpid(), 9)\n" + live)
+    live = "from pipeline.ingest.reader_process import main; main(*sys.argv[2:])"
+    monkeypatch.setattr(
+        "pipeline.ingest.own_process._CODE", START + SPEAK + die + "    os.kill(os.getpid(), 9)\n" + live
+    )
     outcome = run_ingest(tmp_path / "root", tmp_path / "spool")
     assert [result.state for result in outcome.results] == [State.rejected, State.ingested]
 

@@ -1,0 +1,137 @@
+"""Who works on a handoff's files: this thread, or when there is much to do, a process of our own on another core."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from pipeline.ingest.file_operations import (
+    Link,
+    Surveyed,
+    hash_files,
+    link_files,
+    mark_unchanged,
+)
+from pipeline.ingest.file_process import FileProcess
+from pipeline.ingest.look import Entry
+from pipeline.ingest.pace import Pace
+from pipeline.ingest.reader_frames import Kind
+from pipeline.stores.metadata import Value
+
+BATCH = 32
+"""Files, or handoffs, of one request: fewer cost more to hand over than to work on."""
+_SURVEYED_VALUES = 4
+_Result = TypeVar("_Result")
+
+
+class Place(NamedTuple):
+    """A handoff dir that is open here, and how another process finds the same."""
+
+    root: int
+    """Its descriptor."""
+    path: Path
+    inode: int
+    device: int
+
+
+class FileWork:
+    """Does it at once, until there is more of it than a batch; from then on a process does, unless the user is there.
+
+    Use as a context manager. Each result may raise StillBeingWritten, ContractInvalid, OSError; Blocked, Stopped.
+    """
+
+    def __init__(self, threads: int, pace: Pace) -> None:
+        """`threads` are those of the process, which wait for the disk; with none there is no process."""
+        self._threads = threads
+        self._pace = pace
+        self._process: FileProcess | None = None
+
+    def __enter__(self) -> FileWork:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.end()
+
+    def expect(self, items: int) -> None:
+        """Say how many files or handoffs are to be worked on: with many, the process is started. Raises OSError."""
+        if items > BATCH and self._threads and self._process is None and not self._pace.is_slow:
+            self._process = FileProcess(self._threads, self._pace.step)
+
+    def hash(self, place: Place, entries: Sequence[Entry], *, sync: bool) -> Future[list[str]]:
+        """Hash files, and make them durable where asked; the hashes come in the order of the files."""
+        process = self._helper()
+        if process is None:
+            return _at_once(lambda: hash_files(place.root, entries, sync, self._pace.turn))
+        values = (value for entry in entries for value in _entry(entry))
+        return process.ask(Kind.hash, (*_place(place), int(sync), *values), _texts)
+
+    def link(self, place: Place, links: Sequence[Link]) -> Future[list[int]]:
+        """Link files; the result are the positions of those that were not linked."""
+        process = self._helper()
+        if process is None:
+            return _at_once(lambda: link_files(place.root, links, self._pace.turn))
+        values = (value for link in links for value in (*_entry(link.entry), os.fsencode(link.target), int(link.sync)))
+        return process.ask(Kind.link, (*_place(place), *values), _numbers)
+
+    def mark(self, place: Place, stat_sha256: str, marker: bytes) -> Future[None]:
+        """Write the marker if the handoff dir still looks so."""
+        process = self._helper()
+        if process is None:
+            return _at_once(lambda: mark_unchanged(place.root, place.path, stat_sha256, marker))
+        return process.ask(Kind.mark, (*_place(place), stat_sha256, marker), lambda _: None)
+
+    def survey(self, paths: Sequence[Path]) -> Future[list[Surveyed | None]]:
+        """Look at handoff dirs that hold a marker; None for all others, and for all when nobody has time for it."""
+        process = self._helper()
+        if process is None:
+            return _at_once(lambda: [None] * len(paths))
+        return process.ask(Kind.survey, map(os.fsencode, paths), _surveyed)
+
+    def _helper(self) -> FileProcess | None:
+        is_there = self._process is not None and self._process.is_alive and not self._pace.is_slow
+        return self._process if is_there else None
+
+
+def _at_once(work: Callable[[], _Result]) -> Future[_Result]:
+    future: Future[_Result] = Future()
+    try:
+        future.set_result(work())
+    except Exception as error:  # noqa: BLE001 whoever asks the future is told
+        future.set_exception(error)
+    return future
+
+
+def _place(place: Place) -> tuple[Value, ...]:
+    return os.fsencode(place.path), place.inode, place.device
+
+
+def _entry(entry: Entry) -> tuple[Value, ...]:
+    return os.fsencode(entry.path), entry.size, entry.mtime_ns, entry.inode, entry.device
+
+
+def _texts(values: list[Value]) -> list[str]:
+    return [value for value in values if isinstance(value, str)]
+
+
+def _numbers(values: list[Value]) -> list[int]:
+    return [value for value in values if isinstance(value, int)]
+
+
+def _surveyed(values: list[Value]) -> list[Surveyed | None]:
+    groups = (values[start : start + _SURVEYED_VALUES] for start in range(0, len(values), _SURVEYED_VALUES))
+    return [_one_surveyed(*group) for group in groups]
+
+
+def _one_surveyed(inode: Value, device: Value, marker: Value, stat_sha256: Value) -> Surveyed | None:
+    if (
+        isinstance(inode, int)
+        and isinstance(device, int)
+        and isinstance(marker, bytes)
+        and isinstance(stat_sha256, str)
+    ):
+        return Surveyed(inode, device, marker, stat_sha256)
+    return None

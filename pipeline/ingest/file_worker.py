@@ -1,0 +1,119 @@
+"""The process that hashes, syncs, links and marks files for ingest: our own code on our own files, on another core.
+
+Takes requests on stdin, answers on stdout in the order in which they are done (`reader_frames`). Ends when stdin does.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+
+from pipeline.errors import ContractInvalid
+from pipeline.ingest.file_operations import Link, Surveyed, hash_files, link_files, mark_unchanged, survey
+from pipeline.ingest.look import Entry, StillBeingWritten
+from pipeline.ingest.reader_frames import Kind, pack, read_frame, unpack
+from pipeline.stores.metadata import Value
+
+_ENTRY_VALUES = 5
+
+
+def main(threads: str) -> None:
+    """Serve requests until there are no more."""
+    with os.fdopen(0, "rb") as requests, FileIO(1, "wb") as replies:
+        worker = _Worker(replies)
+        with ThreadPoolExecutor(int(threads)) as pool:
+            while (frame := read_frame(requests)) is not None:
+                pool.submit(worker.serve, *frame)
+            os._exit(0)  # nobody waits for what is not done: what is half done is as after a crash
+
+
+class _Worker:
+    def __init__(self, replies: FileIO) -> None:
+        self._replies = replies
+        self._sending = threading.Lock()
+
+    def serve(self, kind: Kind, body: bytes) -> None:
+        """Do what is asked for and answer; whatever goes wrong is an answer too."""
+        number, *values = unpack(body)
+        try:
+            self._send(Kind.done, number, *_do(kind, values))
+        except StillBeingWritten as error:
+            self._send(Kind.unfinished, number, _text(str(error)))
+        except ContractInvalid as error:
+            self._send(Kind.rejected, number, _text(error.message), _text(error.remedy))
+        except OSError as error:
+            self._send(Kind.refused, number, error.errno or 0, os.fsencode(error.filename or b""))
+        except BaseException as error:  # noqa: BLE001 whoever asked is to hear that nothing more comes
+            self._send(Kind.failed, number, type(error).__name__)
+
+    def _send(self, kind: Kind, *values: Value) -> None:
+        with self._sending:
+            frame = memoryview(pack(kind, values))
+            while frame:
+                frame = frame[self._replies.write(frame) :]
+
+
+def _do(kind: Kind, values: list[Value]) -> list[Value]:
+    if kind is Kind.survey:
+        return [value for path in values for value in _surveyed(survey(_path(path)))]
+    path, inode, device, *rest = values
+    with _opened(_path(path), (inode, device)) as root:
+        if kind is Kind.hash:
+            return [*hash_files(root, map(_entry, _in_groups(rest[1:], _ENTRY_VALUES)), bool(rest[0]))]
+        if kind is Kind.link:
+            groups = _in_groups(rest, _ENTRY_VALUES + 2)
+            return [*link_files(root, [Link(_entry(group), _path(group[5]), bool(group[6])) for group in groups])]
+        stat_sha256, marker = rest
+        assert isinstance(marker, bytes)
+        mark_unchanged(root, Path(_path(path)), str(stat_sha256), marker)
+        return []
+
+
+@contextmanager
+def _opened(path: str, identity: tuple[Value, Value]) -> Iterator[int]:
+    """Open the handoff dir that ingest has open, and no other. Raises StillBeingWritten, OSError."""
+    root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        status = os.fstat(root)
+        if (status.st_ino, status.st_dev) != identity:
+            raise StillBeingWritten("another directory is in its place")
+        yield root
+    finally:
+        os.close(root)
+
+
+def _in_groups(values: list[Value], size: int) -> Iterator[list[Value]]:
+    return (values[start : start + size] for start in range(0, len(values), size))
+
+
+def _entry(values: list[Value]) -> Entry:
+    path, size, mtime_ns, inode, device = values[:_ENTRY_VALUES]
+    assert isinstance(size, int)
+    assert isinstance(mtime_ns, int)
+    assert isinstance(inode, int)
+    assert isinstance(device, int)
+    return Entry(_path(path), size, mtime_ns, inode, device)
+
+
+def _path(value: Value) -> str:
+    """A path as it was sent: its bytes, since not each is text."""
+    assert isinstance(value, bytes)
+    return os.fsdecode(value)
+
+
+def _surveyed(found: Surveyed | None) -> tuple[Value, ...]:
+    return (None, None, None, None) if found is None else tuple(found)
+
+
+def _text(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
