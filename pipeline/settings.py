@@ -48,7 +48,10 @@ class Settings(BaseSettings):
         default=2.0, ge=0, description="seconds for which a handoff must be unchanged before it is marked"
     )
     ingest_threads: int = Field(
-        default=4, ge=0, le=64, description="threads of ingest that hash, and wait for the disk; 0 does all in one"
+        default=4,
+        ge=0,
+        le=64,
+        description="threads of the process that works on the files of an ingest with many; 0 does without it",
     )
     signal_max_age_s: float = Field(
         default=2.0, gt=0, le=2.0, description="seconds after which the activity signal is too old to be believed"
