@@ -150,10 +150,24 @@ def _foreign(worker: dict[str, Any]) -> str:
     return ": " + ", ".join(part for part in [*told, worker["problem"] or ""] if part)
 
 
+def _describe_run(now: dict[str, Any]) -> str:
+    """What a run does at this moment, as one line."""
+    stage, budget = now["stage"], now["budget"]
+    said = [f"{stage}, {now['queues'][stage]} left" if stage in now["queues"] else "between two stages"]
+    if now["eta_s"] is not None:
+        said.append(f"about {now['eta_s']} s at {now['rates_per_s'][stage]:.3g}/s")
+    said.append(f"{budget['memory_mb']} MB, held to {budget['limits']['cpu_percent_of_one'] / 100:g} processors")
+    if budget["throttled"]["cpu"]:
+        said.append(f"held up {budget['throttled']['cpu']} times for {budget['throttled']['cpu_ms'] / 1000:.1f} s")
+    return f"at work: {'; '.join(said)}"
+
+
 def _show_surroundings(report: dict[str, Any], console: Console) -> None:
     gate, last, disk = report["gate"], report["last_run"], report["disk"]
     console.print(f"profile: {report['profile']}")
     console.print(f"gate: {'open' if gate['open'] else 'closed'}, {gate['reason']}")
+    if report["running"]:
+        console.print(_describe_run(report["running"]))
     for worker in report["workers"]:
         since = f" since {worker['since']}" if worker["since"] else ""
         died = f", deaths: {worker['restarts']}, last: {worker['died_of']}" if worker["restarts"] else ""

@@ -10,6 +10,7 @@ import hashlib
 import os
 import platform
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,7 @@ from schemas.fields import utc_text
 OUTPUT_SCHEMA = "autocapture.run.output.v1"
 RUN_ID, OUT_DIR = "AP_RUN_ID", "AP_OUT_DIR"
 
+_MOST_RUNS = 1_000
 _RUN_ID = re.compile(r"[A-Za-z0-9._:@-]{1,128}")
 
 
@@ -75,7 +77,7 @@ class Output:
         self.folder = Path(given).absolute() if given else None
         if self.folder is not None and not self.folder.is_dir():
             raise UsageError(f"{OUT_DIR} {self.folder} is not a directory", remedy=f"make it: mkdir -p {self.folder}")
-        self.runs: list[dict[str, Any]] = []
+        self._runs: deque[dict[str, Any]] = deque(maxlen=_MOST_RUNS)
         self.exit_code = 0
         """That of a command that ends without an error."""
         self._root = root
@@ -88,6 +90,10 @@ class Output:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         """Raises OSError."""
         self._write(self.exit_code if error is None else _exit_code_of(error))
+
+    def add_run(self, run_id: str, stages: dict[str, Any]) -> None:
+        """A run has ended; of very many the last ones are told."""
+        self._runs.append({"run_id": run_id, "stages": stages})
 
     def _write(self, exit_code: int) -> None:
         if self.folder is None:
@@ -105,7 +111,7 @@ class Output:
                 "contract_version": CONTRACT_VERSION,
                 "schema_hash": SCHEMA_HASH,
             },
-            "runs": self.runs,
+            "runs": list(self._runs),
             "artifacts": list(self._artifacts()),
         }
         replace_bytes(self.folder / "manifest.json", orjson.dumps(content, option=orjson.OPT_INDENT_2))

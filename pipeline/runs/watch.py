@@ -124,7 +124,7 @@ class RunWatch(Watch):
             content["budget"] = self.budget.snapshot()
             if work.manifest.begun:
                 self._note(work.manifest.run_id, content["budget"])
-            self._output.runs.append({"run_id": work.manifest.run_id, "stages": content["stages"]})
+            self._output.add_run(work.manifest.run_id, content["stages"])
             self.progress.note_ended(work.report.samples)
             self._samples = {}
 

@@ -213,3 +213,22 @@ def test_an_ingest_says_what_it_wrote(tmp_path: Path, run_cli: RunCli, spool: Sp
     output = json.loads((tmp_path / "manifest.json").read_bytes())
     assert (done.returncode, output["exit_code"], output["command"]) == (0, 0, "ingest")
     assert [item["path"] for item in output["artifacts"]] == ["journal.ndjson", "metadata.db"]
+
+
+def test_status_tells_people_what_a_run_does(memory_at_work: DataRoot, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["--data-root", str(memory_at_work), "status"]) == 0
+    told = capsys.readouterr().out
+    assert (
+        "at work: find_text_lines, 5 left; about 10 s at 0.5/s; 3 MB, held to 0.5 processors; held up 7 times" in told
+    )
+    assert run_command(["--data-root", str(memory_at_work), "status", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["running"]["in_flight"] == 2
+
+
+@pytest.fixture
+def memory_at_work(tmp_path: Path) -> DataRoot:
+    memory = Memory(tmp_path / "root")
+    memory.root.derived.mkdir()
+    budget = {**BUDGET, "limits": {"cpu_percent_of_one": 50}, "throttled": {"cpu": 7, "cpu_ms": 900}}
+    write_live(memory.root, {**TOLD, "stage": "find_text_lines", "eta_s": 10, "budget": budget})
+    return memory.root
