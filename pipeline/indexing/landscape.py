@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.dataroot import DataRoot
 from pipeline.errors import ContractInvalid, NotAvailableYet
-from pipeline.indexing.published import Published, published_at_us
+from pipeline.indexing.published import Published, note_seen, published_at_us, seen
 from pipeline.stores.catalog import Catalog
 from pipeline.stores.landscape import REBUILD, Manifest, open_landscape
 from pipeline.stores.landscape_build import (
@@ -31,6 +31,7 @@ def refresh_landscape(root: DataRoot, catalog: Catalog, keep_going: KeepGoing) -
     NotInstalled without LanceDB, ContractInvalid for a fact file that cannot be read.
     """
     if landscape_published(root, catalog).up_to_date:
+        note_seen(catalog, _MARK)
         return False
     _require_installed()
     keep_going()
@@ -57,6 +58,7 @@ def renew_landscape(
         _mark(catalog, "")
         published = publish_landscape(root, content)
     _mark(catalog, f"{state} {published.manifest_sha256}")
+    note_seen(catalog, _MARK)
     return published
 
 
@@ -67,6 +69,17 @@ def landscape_published(root: DataRoot, catalog: Catalog) -> Published:
     nothing_to_build = not _embeddings(root)
     built_us = published_at_us(root.landscape_manifest) if published else None
     return Published(built_us, nothing_to_build or bool(published and catalog.mark(_MARK) == state))
+
+
+def landscape_at_a_glance(root: DataRoot, catalog: Catalog) -> Published:
+    """The same as `landscape_published`, by what the last run noted where it did, and not by the fact files."""
+    noted = seen(catalog, _MARK)
+    if noted is None:
+        return landscape_published(root, catalog)
+    published = _open(root)
+    built_us = published_at_us(root.landscape_manifest) if published else None
+    sound = published is None or (catalog.mark(_MARK) or "").partition(" ")[2] == published.manifest_sha256
+    return Published(built_us, noted and sound)
 
 
 def can_be_built() -> bool:

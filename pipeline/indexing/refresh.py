@@ -5,8 +5,9 @@ from __future__ import annotations
 from pipeline.dataroot import DataRoot
 from pipeline.errors import NotAvailableYet
 from pipeline.indexing.build import KeepGoing, build_text_index, fact_files, facts_state
-from pipeline.indexing.published import Published, published_at_us
+from pipeline.indexing.published import Published, note_seen, published_at_us, seen
 from pipeline.stores.catalog import Catalog
+from pipeline.stores.counts import count_days
 from pipeline.stores.text_index import TextIndex
 from schemas.evidence import FRAME
 
@@ -20,12 +21,24 @@ def refresh_text_index(root: DataRoot, catalog: Catalog, keep_going: KeepGoing) 
     """
     state = facts_state(root)
     if _is_up_to_date(root, catalog, state):
+        note_seen(catalog, _MARK)
         return False
     keep_going()
     built = build_text_index(root, _listed_rowid(catalog), keep_going)
     with catalog.transaction():
         catalog.set_mark(_MARK, f"{state} {built.source_digest}")
+    note_seen(catalog, _MARK)
     return True
+
+
+def text_index_at_a_glance(root: DataRoot, catalog: Catalog) -> Published:
+    """The same as `text_index_published`, by what the last run noted where it did, and not by the fact files."""
+    noted = seen(catalog, _MARK)
+    if noted is None:
+        return text_index_published(root, catalog)
+    digest = _digest(root)
+    told = (catalog.mark(_MARK) or "").partition(" ")[2]
+    return Published(published_at_us(root.text_index) if digest else None, noted and digest == told)
 
 
 def text_index_published(root: DataRoot, catalog: Catalog) -> Published:
@@ -43,12 +56,8 @@ def _listed_rowid(catalog: Catalog) -> int:
 
     A run that was stopped while it listed frames has looked further than that.
     """
-    query = (
-        "SELECT 1 FROM samples s LEFT JOIN outcomes o ON o.stage = 'list_frames' AND o.sample_id = s.sample_id"
-        " WHERE s.record_type = ? AND o.sample_id IS NULL LIMIT 1"
-    )
     looked_at = catalog.mark("evidence_rowid") or "0"
-    if catalog.connection.execute(query, (FRAME,)).fetchone() is None:
+    if not any(day.untouched for day in count_days(catalog, "list_frames", FRAME, None)):
         with catalog.transaction():
             catalog.set_mark(_LISTED_MARK, looked_at)
         return int(looked_at)

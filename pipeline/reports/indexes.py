@@ -6,9 +6,9 @@ from typing import Any
 
 from pipeline.dataroot import DataRoot
 from pipeline.errors import ContractInvalid, NotAvailableYet
-from pipeline.indexing.landscape import landscape_published, remedy
+from pipeline.indexing.landscape import landscape_at_a_glance, remedy
 from pipeline.indexing.published import Published
-from pipeline.indexing.refresh import text_index_published
+from pipeline.indexing.refresh import text_index_at_a_glance
 from pipeline.reports.captured import count_captured
 from pipeline.stores.catalog import DONE, FAILED, PARKED, Catalog
 from pipeline.stores.counts import count_outcomes
@@ -19,7 +19,6 @@ from pipeline.stores.text_index import REMEDY, TextIndex
 from schemas.evidence import FRAME
 from schemas.fields import from_utc_microseconds, utc_text
 
-_EVER = 2**62
 _NEVER_RUN = Published(None, False)
 
 
@@ -29,7 +28,7 @@ def report_indexes(root: DataRoot, evidence: EvidenceStore, catalog: Catalog | N
 
 
 def _text_index(root: DataRoot, evidence: EvidenceStore, catalog: Catalog | None, now_us: int) -> dict[str, Any]:
-    published = text_index_published(root, catalog) if catalog else _NEVER_RUN
+    published = text_index_at_a_glance(root, catalog) if catalog else _NEVER_RUN
     covered = _coverage(root)
     captured_since = max(0, count_captured(evidence, catalog, FRAME) - covered.captured)
     read_since = max(0, _read(catalog) - (covered.processed + covered.failed - covered.unlisted))
@@ -43,7 +42,7 @@ def _text_index(root: DataRoot, evidence: EvidenceStore, catalog: Catalog | None
 
 
 def _landscape(root: DataRoot, catalog: Catalog | None, now_us: int) -> dict[str, Any]:
-    published = landscape_published(root, catalog) if catalog else _NEVER_RUN
+    published = landscape_at_a_glance(root, catalog) if catalog else _NEVER_RUN
     try:
         manifest = read_manifest(root)
     except ContractInvalid:
@@ -71,7 +70,7 @@ def _since(published: Published, up_to_date: bool, now_us: int) -> dict[str, Any
 def _coverage(root: DataRoot) -> Coverage:
     try:
         with TextIndex(root.text_index) as index:
-            return index.coverage(-_EVER, _EVER)
+            return index.coverage_of_all()
     except NotAvailableYet:
         return Coverage(0, 0, 0, 0, None)
 

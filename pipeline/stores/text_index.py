@@ -345,6 +345,17 @@ class TextIndex:
             counts.get("failed", 0) + counts.get("parked", 0) + unlisted, unlisted, done and done[0],
         )  # fmt: skip
 
+    def coverage_of_all(self) -> Coverage:
+        """Count all frames by what became of them, whatever their number: they were added in a row, from 1 on."""
+        undone = dict(self._all("SELECT status, count(*) FROM frames WHERE status <> 'done' GROUP BY 1"))
+        listed = next(self._all("SELECT coalesce(max(id), 0) FROM frames"))[0]
+        unlisted = next(self._all("SELECT count(*) FROM unlisted"))[0]
+        done = next(self._all("SELECT ts FROM frames WHERE status = 'done' ORDER BY ts DESC LIMIT 1"), None)
+        return Coverage(
+            listed + unlisted, listed - sum(undone.values()),
+            undone.get("failed", 0) + undone.get("parked", 0) + unlisted, unlisted, done and done[0],
+        )  # fmt: skip
+
     def _one(self, make: Callable[[Any], Row], query: str, parameters: Sequence[Any]) -> Row | None:
         row = next(self._all(query, parameters), None)
         return None if row is None else make(row)

@@ -21,6 +21,7 @@ from pipeline.reports import doctor
 from pipeline.reports.doctor import examine, to_json
 from pipeline.reports.status import report_status
 from pipeline.settings import Settings
+from pipeline.stores.catalog import Catalog
 from schemas.evidence import FRAME, WINDOW
 
 
@@ -161,8 +162,8 @@ def test_a_landscape_is_told_with_its_model_and_when_it_is_behind(tmp_path: Path
     found = indexes(memory.root)["landscape"]
     assert (found["present"], found["up_to_date"], found["spans"], found["model"]) == (True, True, 1, "a")
     assert found["renew"] == "pipeline landscape build"
-    [path] = (memory.root.facts / "spans").rglob("part-*.parquet")
-    path.write_bytes(path.read_bytes())
+    with Catalog(memory.root) as catalog:
+        catalog.evidence_changed([(RUN, "2026-03-01")])
     assert indexes(memory.root)["landscape"]["up_to_date"] is False
 
 
