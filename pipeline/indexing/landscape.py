@@ -9,7 +9,8 @@ from pathlib import Path
 from pipeline.dataroot import DataRoot
 from pipeline.errors import ContractInvalid, NotAvailableYet
 from pipeline.indexing.published import Published, note_seen, published_at_us, seen
-from pipeline.stores.catalog import Catalog
+from pipeline.stores.catalog import DONE, Catalog
+from pipeline.stores.counts import count_outcomes
 from pipeline.stores.landscape import REBUILD, Manifest, open_landscape
 from pipeline.stores.landscape_build import (
     EMBEDDINGS_BY,
@@ -93,11 +94,12 @@ def _require_installed() -> None:
         require_lancedb()
 
 
-def remedy(root: DataRoot) -> str:
+def remedy(catalog: Catalog | None) -> str:
     """What to do to get a landscape that is up to date."""
     if not can_be_built():
         return INSTALL
-    return REBUILD if _embeddings(root) else "pipeline run --until-done"
+    embedded = catalog is not None and (EMBEDDINGS_BY, DONE) in count_outcomes(catalog)
+    return REBUILD if embedded else "pipeline run --until-done"
 
 
 def _sound(root: DataRoot, catalog: Catalog) -> Manifest | None:

@@ -53,7 +53,7 @@ def _landscape(root: DataRoot, catalog: Catalog | None, now_us: int) -> dict[str
         "spans": pinned.spans if pinned else 0,
         "left_out": pinned.left_out if pinned else 0,
         "model": pinned.model.model_id if pinned and pinned.model else None,
-        "renew": remedy(root),
+        "renew": remedy(catalog),
     }
 
 

@@ -75,3 +75,16 @@ def test_what_is_not_to_be_kept_is_left_out(root: DataRoot) -> None:
         waiting = pending(catalog, "ocr", "frame", None, 0)
         kept = turns.shards(waiting, lambda: 4, lambda sample: sample.sample_id.endswith("/3"))
         assert sorted(sample.sample_id for shard in kept for sample in shard.samples) == [f"r/{d}/3" for d in DAYS]
+
+
+def test_the_next_shard_is_planned_without_looking_at_all_days(root: DataRoot) -> None:
+    read: list[str] = []
+    with Catalog(root) as catalog:
+        waiting = pending(catalog, "ocr", "frame", None, 0)
+        load = waiting.load
+        waiting.load = lambda day: read.append(day[1]) or load(day)  # type: ignore[func-returns-value]
+        shards = Turns(catalog, "ocr", 0.2).shards(waiting, lambda: 4)
+        next(shards)
+        assert read == [DAYS[5], DAYS[4]]  # the one after it, to see where its last hour ends
+        next(shards)
+        assert read == [DAYS[5], DAYS[4], DAYS[0], DAYS[1]]
