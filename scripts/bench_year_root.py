@@ -15,7 +15,9 @@ import pyarrow.parquet as pq
 from pipeline.dag import STAGES, stage
 from pipeline.dataroot import DataRoot, FactFile
 from pipeline.indexing.build import facts_state
+from pipeline.indexing.published import note_seen
 from pipeline.stores.catalog import Catalog
+from pipeline.stores.disk import measure_disk
 from pipeline.stores.index_schema import SCHEMA, SCHEMA_VERSION
 from schemas.evidence import FRAME
 
@@ -129,8 +131,12 @@ def _write_index(root: DataRoot) -> None:
         connection.execute("CREATE INDEX frames_by_status ON frames(status, ts) WHERE status <> 'done'")
         meta = {"schema_version": str(SCHEMA_VERSION), "source_digest": _DIGEST}
         connection.executemany("INSERT INTO meta VALUES (?,?)", meta.items())
-    with Catalog(root) as catalog, catalog.transaction():
-        catalog.set_mark("text_index", f"{facts_state(root)} {_DIGEST}")
+    with Catalog(root) as catalog:
+        with catalog.transaction():
+            catalog.set_mark("text_index", f"{facts_state(root)} {_DIGEST}")
+        for index in ("text_index", "landscape"):
+            note_seen(catalog, index)
+        measure_disk(root, catalog, 1)
 
 
 @contextmanager
