@@ -71,7 +71,8 @@ def _status(root: DataRoot, repeat: int) -> dict[str, Any]:
     told = json.loads(runs[-1][2])
     pending = {row["stage"]: row["pending"] for row in told["stages"]}["find_text_lines"]
     return {"median_s": round(median(run[0] for run in runs), 3), "slowest_s": round(max(run[0] for run in runs), 3),
-            "memory_mb": round(max(run[1] for run in runs), 1), "frames_unread": pending}  # fmt: skip
+            "cpu_s": round(median(run[3] for run in runs), 3), "memory_mb": round(max(run[1] for run in runs), 1),
+            "frames_unread": pending}  # fmt: skip
 
 
 def _next_shard(root: DataRoot, stage: str, repeat: int) -> dict[str, Any]:
@@ -83,8 +84,8 @@ def _next_shard(root: DataRoot, stage: str, repeat: int) -> dict[str, Any]:
             "in_shard": int(told[0][1])}  # fmt: skip
 
 
-def _measured(command: list[str]) -> tuple[float, float, str]:
-    """Wall seconds, peak memory in MB, and what a process printed."""
+def _measured(command: list[str]) -> tuple[float, float, str, float]:
+    """Wall seconds, peak memory in MB, what a process printed, and its processor seconds."""
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -94,7 +95,7 @@ def _measured(command: list[str]) -> tuple[float, float, str]:
     process.stdout.close()
     if process.returncode:
         raise SystemExit(f"{command} ended with {process.returncode}")
-    return time.perf_counter() - start, used.ru_maxrss / 1024, printed
+    return time.perf_counter() - start, used.ru_maxrss / 1024, printed, used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":
