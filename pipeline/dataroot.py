@@ -105,6 +105,7 @@ class DataRoot:
         self.ingest_lock = self.derived / "ingest.lock"
         self.run_lock = self.derived / "run.lock"
         self.run_live = self.derived / "run_live.json"
+        self.worker_lock = self.derived / "worker.lock"
         self.audit = self.path / "audit"
         self.promotions = self.audit / "models.ndjson"
         self.run_events = self.audit / "runs.ndjson"

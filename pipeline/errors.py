@@ -18,9 +18,10 @@ PipelineError                1  a bug, when nothing more precise is raised
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from pathlib import Path
+from types import MappingProxyType
 
 
 class ExitCode(IntEnum):
@@ -75,6 +76,9 @@ class NothingToDo(PipelineError):
 
 class Blocked(PipelineError):
     exit_code = ExitCode.BLOCKED
+
+    done: Mapping[str, Mapping[str, int]] = MappingProxyType({})
+    """What was done before: counts by stage; empty when that was nothing."""
 
 
 class ContractInvalid(PipelineError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Annotated
 
@@ -16,7 +16,7 @@ from typer.exceptions import Abort, TyperException
 from pipeline import __version__
 from pipeline.cli.context import DataRootOption, Invocation, JsonOption, SetOption
 from pipeline.cli.logs import is_json, say, set_up_logs
-from pipeline.errors import ExitCode, NothingToDo, PipelineError, Terminated, disk_refused
+from pipeline.errors import Blocked, ExitCode, NothingToDo, PipelineError, Terminated, disk_refused
 from pipeline.network_guard import guard_network
 
 app = typer.Typer(
@@ -53,7 +53,7 @@ _MODULES = {
     "ingest": "ingest", "run": "run", "query": "query", "cite": "cite", "sql": "sql", "landscape": "landscape",
     "status": "reports", "doctor": "reports", "settings": "reports", "plan": "plan", "runs": "history",
     "failures": "history", "contract": "contract", "verify": "verify",
-    "bundle": "bundle", "models": "models", "prompts": "prompts", "workers": "workers",
+    "bundle": "bundle", "models": "models", "prompts": "prompts", "workers": "workers", "worker": "worker",
 }  # fmt: skip
 """The module under `pipeline.cli` that registers each command, in the order in which --help lists them."""
 _registered: set[str] = set()
@@ -106,11 +106,19 @@ def run(arguments: list[str]) -> int:
 def _report(error: PipelineError, *, as_json: bool) -> None:
     """Say what went wrong: a line and its remedy on stderr, and for programs the one JSON object on stdout."""
     prefix = "" if isinstance(error, NothingToDo) else "error: "
+    done = dict(error.done) if isinstance(error, Blocked) else {}
     if is_json():
-        fields = {"exit_code": int(error.exit_code), "remedy": error.remedy}
+        fields = {"exit_code": int(error.exit_code), "remedy": error.remedy, **({"done": done} if done else {})}
         say(error.message, logging.ERROR if prefix else logging.INFO, **fields)
     else:
         say(f"{prefix}{error}")
+        if done:
+            say(f"  done before: {', '.join(f'{stage} {_counts(done[stage])}' for stage in sorted(done))}")
     if as_json:
         content = {"ok": False, "exit_code": int(error.exit_code), "error": error.message, "remedy": error.remedy}
+        content |= {"done": done} if done else {}
         sys.stdout.write(orjson.dumps(content, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return " and ".join(f"{number} {status}" for status, number in sorted(counts.items()))

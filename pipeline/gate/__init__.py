@@ -59,6 +59,7 @@ class Gate:
         self._idle_since: float | None = None
         self._asked_at = 0.0
         self._told: Verdict | None = None
+        self._shut = ""
 
     def __call__(self) -> bool:
         """Whether a request may be sent now."""
@@ -66,6 +67,8 @@ class Gate:
 
     def ask(self) -> Verdict:
         """Read the signal now. Threads ask one after the other: interleaved, seq would seem to run backwards."""
+        if self._shut:
+            return Verdict(False, self._shut)
         with self._asking:
             reading, now = _read(self._signal), self._clocks()
             verdict = self._held(self._belief.judge(reading, now), now.boot_s)
@@ -74,6 +77,10 @@ class Gate:
         if is_news:
             self._on_change(verdict)
         return verdict
+
+    def shut(self, reason: str) -> None:
+        """Close it for good, whatever the signal says: work ends as when the user comes. From anywhere, at any time."""
+        self._shut = reason
 
     def tell(self, closed: Callable[[], None]) -> AbstractContextManager[None]:
         """Within this, have `closed` called as soon as the gate is: once, from another thread."""

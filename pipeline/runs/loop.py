@@ -13,7 +13,7 @@ from pipeline.dataroot import DataRoot
 from pipeline.engines.rare_collections import rare_collections
 from pipeline.engines.ray_folder import remove_leftovers
 from pipeline.engines.shards import Engine
-from pipeline.errors import Busy, DamagedFactFile, NothingToDo, NotInstalled, disk_refused
+from pipeline.errors import Blocked, Busy, DamagedFactFile, NothingToDo, NotInstalled, disk_refused
 from pipeline.gate import Gate
 from pipeline.runs.day_stages import build_days
 from pipeline.runs.discover import discover
@@ -85,6 +85,9 @@ def _run(work: Work) -> RunReport:
     try:
         try:
             return _Loop(work).run()
+        except Blocked as error:
+            error.done = work.report.counted()
+            raise
         finally:
             work.project()
     except OSError as error:

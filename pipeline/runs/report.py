@@ -47,6 +47,11 @@ class RunReport:
         """Whether anything was done."""
         return any(self.samples.values()) or any((self.days, self.renewed, self.healed))
 
+    def counted(self) -> dict[str, dict[str, int]]:
+        """What was done, by stage and status; `days` are those that were built."""
+        days = {stage: {"days": number} for stage, number in self.days.items() if number}
+        return {**{stage: dict(counts) for stage, counts in self.samples.items() if counts}, **days}
+
     @property
     def parked(self) -> int:
         """How many samples were given up."""

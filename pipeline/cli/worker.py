@@ -1,0 +1,137 @@
+"""`pipeline worker`: `run`, for ever, following the gate."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from pipeline.cli.context import DataRootOption, JsonOption, Session, SetOption, open_session
+from pipeline.cli.run import EngineName, ProfileName
+from pipeline.errors import Terminated
+
+if TYPE_CHECKING:
+    from pipeline.gate import Gate, GateTerms, Verdict
+    from pipeline.runs.report import RunReport
+    from pipeline.runs.worker import Worker, WorkerReport
+
+
+def add(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command(name="worker")(worker)
+
+
+def worker(
+    context: typer.Context,
+    engine: Annotated[
+        EngineName, typer.Option("--engine", help="Where stages run; auto says what it chose.")
+    ] = EngineName.AUTO,
+    ray_address: Annotated[
+        str, typer.Option("--ray-address", metavar="HOST:PORT", help="Join this Ray, on loopback, and start none.")
+    ] = "",
+    profile: Annotated[
+        ProfileName | None,
+        typer.Option("--profile", help="embedded: OCR and embeddings; full: a VLM too, and nothing may be missing."),
+    ] = None,
+    assume_idle: Annotated[
+        bool,
+        typer.Option(
+            "--assume-idle-when-missing", help="Work without an activity signal; a stale or broken one still blocks."
+        ),
+    ] = False,
+    data_root: DataRootOption = None,
+    as_json: JsonOption = False,
+    overrides: SetOption = None,
+) -> None:
+    """Do what `run --until-done` does, for ever: whenever the user has been idle for resume_hold_s.
+
+    It stops within a moment when the user comes, and waits. An error of a run is logged and tried again, later each
+    time. SIGTERM ends it with 0, Ctrl-C with 130; what is finished is kept. Exits with 6 when another worker is at
+    work.
+    """
+    from pipeline.gate import Gate, GateTerms
+    from pipeline.runs.loop import log
+    from pipeline.runs.worker import Worker
+    from pipeline.stores.lock import hold_lock
+
+    chosen = [f"profile={profile.value}"] if profile else []
+    session = open_session(context, data_root, as_json, [*(overrides or []), *chosen])
+    settings, root = session.settings, session.root
+
+    def tell(verdict: Verdict) -> None:
+        log.info("gate %s: %s", "open" if verdict.open else "closed", verdict.reason)
+
+    terms = GateTerms(
+        max_age_s=settings.signal_max_age_s, min_idle_s=settings.min_idle_s, assume_idle_when_missing=assume_idle
+    )
+    gate = Gate(root.activity_signal, **terms, resume_hold_s=settings.resume_hold_s, on_change=tell)
+    if assume_idle:
+        log.info("idleness is assumed where there is no activity signal, as asked for")
+    with hold_lock(root.require_writable().worker_lock, "worker"):
+        run_once = _runner(session, gate, terms, engine, ray_address)
+        report = _work(Worker(root, gate, run_once, resume_hold_s=settings.resume_hold_s))
+    session.print(_as_json(report), lambda console: _show(report, console))
+
+
+def _runner(
+    session: Session, gate: Gate, terms: GateTerms, engine: EngineName, ray_address: str
+) -> Callable[[], RunReport]:
+    """Make what runs once. Raises Unavailable, ContractInvalid, UsageError for an engine that cannot be."""
+    from pipeline.budget.machine import cpu_budget
+    from pipeline.engines.choose import choose_engine
+    from pipeline.runs.full_profile import FULL, NO_VLM
+    from pipeline.runs.loop import log, run
+    from pipeline.runs.model_choice import asked_model
+    from pipeline.runs.models import served_embedder, served_models
+    from pipeline.runs.progress import choose_progress
+    from pipeline.runs.report import RunOptions
+    from pipeline.runs.watch import RunWatch
+
+    settings, root = session.settings, session.root
+    if settings.profile != FULL:
+        log.info(NO_VLM)
+    choice = choose_engine(engine.value, ray_address, root, settings, terms, cpu_budget())
+    log.info("engine: %s (%s)", choice.engine.name, choice.why)
+
+    def run_once() -> RunReport:
+        name = asked_model(root, settings, "", ()).name  # another one may have been promoted
+        return run(
+            root, settings, RunOptions(until_done=True), choice.engine, gate,
+            served_models(root, settings, gate, name), choose_progress(), served_embedder(root, settings, gate),
+            watch=RunWatch(root, settings),
+        )  # fmt: skip
+
+    return run_once
+
+
+def _work(worker: Worker) -> WorkerReport:
+    """Work until a signal asks for the end: SIGTERM ends it with what was done, SIGINT as an interruption."""
+    numbers: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        numbers.append(number)
+        worker.stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        report = worker.work()
+    except Terminated:  # while Ray is up, SIGTERM is its own
+        report = worker.report
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if signal.SIGINT in numbers:
+        raise KeyboardInterrupt
+    return report
+
+
+def _as_json(report: WorkerReport) -> dict[str, Any]:
+    return {"runs": dict(report.runs), "done": {stage: dict(counts) for stage, counts in report.done.items()}}
+
+
+def _show(report: WorkerReport, console: Console) -> None:
+    runs = ", ".join(f"{number} {how}" for how, number in sorted(report.runs.items())) or "none"
+    console.print(f"runs: {runs}; what they did: pipeline runs list")
