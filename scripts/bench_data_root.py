@@ -18,11 +18,19 @@ FIXTURES = REPOSITORY / "dataroot_fixtures" / "desk" / "spool"
 RUN_ID = "bench"
 
 
+Screen = tuple[dict[str, Any], Path, list[tuple[str, str, dict[str, Any]]]]
+"""A frame's payload, its blob, and what it refers to: the field, the kind, the payload."""
+
+
 def build_data_root(
-    root: DataRoot, frames: int, run_id: str = RUN_ID, start: datetime = datetime(2026, 1, 5, 8, tzinfo=UTC)
-) -> None:
-    """Fill a DataRoot as a sidecar would: frames 2 s apart from the bundled screens, with their windows and UIA."""
-    screens = list(_bundled_screens())
+    root: DataRoot, frames: int, run_id: str = RUN_ID, start: datetime = datetime(2026, 1, 5, 8, tzinfo=UTC),
+    given: list[Screen] | None = None,
+) -> None:  # fmt: skip
+    """Fill a DataRoot as a sidecar would: frames 2 s apart, with their windows and UIA; five of each screen in a row.
+
+    They are of the bundled screens, unless others are given.
+    """
+    screens = given or list(bundled_screens())
     root.path.mkdir(parents=True)
     rows = []
     for index in range(frames):
@@ -47,7 +55,8 @@ def build_data_root(
     database.close()
 
 
-def _bundled_screens() -> Iterator[tuple[dict[str, Any], Path, list[tuple[str, str, dict[str, Any]]]]]:
+def bundled_screens() -> Iterator[Screen]:
+    """The screens of the fixtures."""
     for handoff in sorted(FIXTURES.iterdir()):
         with sqlite3.connect(f"file:{handoff / 'metadata.db'}?mode=ro&immutable=1", uri=True) as database:
             rows = {row[0]: (row[1], json.loads(row[2])) for row in database.execute(

@@ -21,27 +21,43 @@ def add(app: typer.Typer) -> None:
 
 @landscape.command()
 def build(
-    context: typer.Context, data_root: DataRootOption = None, as_json: JsonOption = False, overrides: SetOption = None
+    context: typer.Context,
+    assume_idle: Annotated[
+        bool,
+        typer.Option(
+            "--assume-idle-when-missing", help="Work without an activity signal; a stale or broken one still blocks."
+        ),
+    ] = False,
+    data_root: DataRootOption = None,
+    as_json: JsonOption = False,
+    overrides: SetOption = None,
 ) -> None:
     """Build the landscape anew from the facts and publish it; equal facts give an equal manifest hash.
 
     `pipeline run` does so by itself when spans or their embeddings have changed.
-    Exits with 7 when no span has an embedding yet, with 5 when LanceDB is not installed.
+    Exits with 3 when the user is active, with 7 when no span has an embedding, with 5 when LanceDB is not installed.
     """
     from pipeline.budget.hold import Budget
+    from pipeline.gate import Gate
     from pipeline.indexing.landscape import renew_landscape
     from pipeline.runs.commit import project_outcomes
     from pipeline.runs.servers import own_servers
+    from pipeline.runs.work import require_idle
     from pipeline.stores.catalog import Catalog
     from pipeline.stores.facts import FactsStore
     from pipeline.stores.lock import hold_lock
 
     session = open_session(context, data_root, as_json, overrides)
-    root = session.root.require_writable()
-    budget = Budget(root, session.settings, own_servers(root))
+    root, settings = session.root.require_writable(), session.settings
+    gate = Gate(
+        root.activity_signal, max_age_s=settings.signal_max_age_s, min_idle_s=settings.min_idle_s,
+        assume_idle_when_missing=assume_idle,
+    )  # fmt: skip
+    require_idle(gate)
+    budget = Budget(root, settings, own_servers(root))
     with hold_lock(root.run_lock, "run"), budget.held(), Catalog(root) as catalog:
         project_outcomes(catalog, FactsStore(root))  # what a killed run had not shown yet
-        manifest = renew_landscape(root, catalog, anew=True)
+        manifest = renew_landscape(root, catalog, lambda: require_idle(gate), anew=True)
     pinned = manifest.pinned
     result = {"manifest_sha256": manifest.manifest_sha256, **pinned.model_dump(by_alias=True)}
 

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-LOOK_EVERY_S = 0.05
-"""Twice as often as is promised `[gate-1]`. Not by being told of changes: a Windows drive tells none."""
+LOOK_EVERY_S = 0.08
+"""Somewhat more often than is promised `[gate-1]`. Not by being told of changes: a Windows drive tells none."""
 
 _log = logging.getLogger("pipeline")
 

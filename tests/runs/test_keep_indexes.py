@@ -276,7 +276,10 @@ def test_a_run_brings_the_landscape_up_and_its_hash_is_that_of_the_command(memor
     by_run = read_manifest(memory.root)
     assert by_run is not None
     assert verify_landscape(memory.root) == (by_run, [])
-    done = run_cli("--data-root", memory.root, "landscape", "build", "--json")
+    build = ("--data-root", memory.root, "landscape", "build", "--json")
+    blocked = run_cli(*build)
+    assert (blocked.returncode, blocked.stderr.splitlines()[0]) == (3, "error: stopped: there is no activity signal")
+    done = run_cli(*build, "--assume-idle-when-missing")
     assert json.loads(done.stdout)["manifest_sha256"] == by_run.manifest_sha256
     by_command = read_manifest(memory.root)
     assert by_command is not None

@@ -331,7 +331,7 @@ def test_the_commands(memory: Memory, run_cli: RunCli) -> None:
 
     memory.root.landscape_manifest.unlink()
     landscape("verify", code=7)
-    built = landscape("build")
+    built = landscape("build", "--assume-idle-when-missing")
     assert built["spans"] == len(TITLES)
     assert landscape("verify") == {"ok": True, "manifest_sha256": built["manifest_sha256"], "reasons": []}
     span_id = min(spans(memory.root))
@@ -348,7 +348,7 @@ def test_a_run_at_work_is_not_disturbed(memory: Memory, run_cli: RunCli) -> None
     from pipeline.stores.lock import hold_lock
 
     with hold_lock(memory.root.run_lock, "run"):
-        assert run_cli("--data-root", memory.root, "landscape", "build").returncode == 6
+        assert run_cli("--data-root", memory.root, "landscape", "build", "--assume-idle-when-missing").returncode == 6
 
 
 def test_the_catalog_is_not_needed(memory: Memory) -> None:
