@@ -10,12 +10,14 @@ import typer
 from rich.console import Console
 
 from pipeline.cli.context import DataRootOption, JsonOption, Session, SetOption, open_session
-from pipeline.cli.run import EngineName, ProfileName
+from pipeline.cli.logs import LogJsonOption
+from pipeline.cli.run import EngineName, MetricsPortOption, ProfileName, ReadyFileOption
 from pipeline.errors import Terminated
 
 if TYPE_CHECKING:
     from pipeline.gate import Gate, GateTerms, Verdict
     from pipeline.runs.report import RunReport
+    from pipeline.runs.watch import RunWatch
     from pipeline.runs.worker import Worker, WorkerReport
 
 
@@ -42,8 +44,11 @@ def worker(
             "--assume-idle-when-missing", help="Work without an activity signal; a stale or broken one still blocks."
         ),
     ] = False,
+    ready_file: ReadyFileOption = None,
+    metrics_port: MetricsPortOption = None,
     data_root: DataRootOption = None,
     as_json: JsonOption = False,
+    log_json: LogJsonOption = False,
     overrides: SetOption = None,
 ) -> None:
     """Do what `run --until-done` does, for ever: whenever the user has been idle for resume_hold_s.
@@ -54,9 +59,12 @@ def worker(
     """
     from pipeline.gate import Gate, GateTerms
     from pipeline.runs.loop import log
+    from pipeline.runs.progress import choose_progress
+    from pipeline.runs.watch import RunWatch
     from pipeline.runs.worker import Worker
     from pipeline.stores.lock import hold_lock
 
+    del log_json  # its callback has switched it
     chosen = [f"profile={profile.value}"] if profile else []
     session = open_session(context, data_root, as_json, [*(overrides or []), *chosen])
     settings, root = session.settings, session.root
@@ -70,14 +78,20 @@ def worker(
     gate = Gate(root.activity_signal, **terms, resume_hold_s=settings.resume_hold_s, on_change=tell)
     if assume_idle:
         log.info("idleness is assumed where there is no activity signal, as asked for")
-    with hold_lock(root.require_writable().worker_lock, "worker"):
-        run_once = _runner(session, gate, terms, engine, ray_address)
+    with (
+        hold_lock(root.require_writable().worker_lock, "worker"),
+        RunWatch(
+            root, settings, terms, choose_progress(), command="worker", ready_file=ready_file, metrics_port=metrics_port
+        ) as watch,
+    ):  # fmt: skip
+        run_once = _runner(session, gate, terms, engine, ray_address, watch)
+        watch.ready()
         report = _work(Worker(root, gate, run_once, resume_hold_s=settings.resume_hold_s))
     session.print(_as_json(report), lambda console: _show(report, console))
 
 
 def _runner(
-    session: Session, gate: Gate, terms: GateTerms, engine: EngineName, ray_address: str
+    session: Session, gate: Gate, terms: GateTerms, engine: EngineName, ray_address: str, watch: RunWatch
 ) -> Callable[[], RunReport]:
     """Make what runs once. Raises Unavailable, ContractInvalid, UsageError for an engine that cannot be."""
     from pipeline.budget.machine import cpu_budget
@@ -86,9 +100,7 @@ def _runner(
     from pipeline.runs.loop import log, run
     from pipeline.runs.model_choice import asked_model
     from pipeline.runs.models import served_embedder, served_models
-    from pipeline.runs.progress import choose_progress
     from pipeline.runs.report import RunOptions
-    from pipeline.runs.watch import RunWatch
 
     settings, root = session.settings, session.root
     if settings.profile != FULL:
@@ -100,8 +112,8 @@ def _runner(
         name = asked_model(root, settings, "", ()).name  # another one may have been promoted
         return run(
             root, settings, RunOptions(until_done=True), choice.engine, gate,
-            served_models(root, settings, gate, name), choose_progress(), served_embedder(root, settings, gate),
-            watch=RunWatch(root, settings),
+            served_models(root, settings, gate, name), watch.progress, served_embedder(root, settings, gate),
+            watch=watch,
         )  # fmt: skip
 
     return run_once
