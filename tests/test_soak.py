@@ -21,7 +21,7 @@ def soak(minutes: float) -> dict[str, object]:
 
 
 def test_some_seconds_of_a_hard_life_lose_nothing() -> None:
-    result = soak(0.1)
+    result = soak(0.05)
     assert result["wrong"] == []
 
 

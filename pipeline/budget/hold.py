@@ -54,15 +54,21 @@ class OwnServers:
         return {kind: pids[0] for kind, pids in self.processes().items() if pids}
 
 
+NO_SERVERS = OwnServers(dict, lambda _: None)
+
+
 class Budget:
     """What one run is held to, by what, and what that took. To be asked from any thread."""
 
-    def __init__(self, root: DataRoot, settings: Settings, servers: OwnServers) -> None:
-        """Raises UsageError for a limit in the environment that is no number."""
+    def __init__(self, root: DataRoot, settings: Settings, servers: OwnServers, part: str = "") -> None:
+        """A command that has nothing to do with the servers is a `part` of its own, with limits of its own.
+
+        Raises UsageError for a limit in the environment that is no number.
+        """
         self.limits = limits_of(settings)
         self.ended: Counter[str] = Counter()
         self.by = "nothing"
-        self._root, self._settings, self._servers = root, settings, servers
+        self._place, self._settings, self._servers = root.path / part, settings, servers
         self._tree = ProcessTree(servers.all)
         self._memory = MemoryWatch(self._tree, self.limits.memory_bytes, servers.first, servers.end)
         self._group: Group | None = None
@@ -120,7 +126,7 @@ class Budget:
             yield self
 
     def _enter(self, stack: ExitStack, always_set: bool) -> None:
-        group = find_group(self._root.path) if self._settings.budget_by == "auto" else None
+        group = find_group(self._place) if self._settings.budget_by == "auto" else None
         if group is not None:
             try:
                 group.enter(self.limits, always_set=always_set)
@@ -139,7 +145,7 @@ class Budget:
 
     def _hold_without_kernel(self, stack: ExitStack) -> None:
         allowed = frozenset(os.sched_getaffinity(0))
-        turn = int(group_name(self._root.path)[-4:], 16)
+        turn = int(group_name(self._place)[-4:], 16)
         self._cpus = choose_cpus(allowed, self.limits.cpus, turn)
         niceness = os.getpriority(os.PRIO_PROCESS, 0)
         stack.callback(narrow, [os.getpid()], allowed)

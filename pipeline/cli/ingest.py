@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -111,6 +113,7 @@ def _ingest(
 
     with (
         Output(session.root, "ingest") as output,
+        _held(session),
         lowest_priority(),
         _Progress(session.as_json or is_json()) as progress,
     ):
@@ -130,6 +133,15 @@ def _ingest(
         lambda console: _show_totals(console, outcome, totals),
     )
     return outcome.exit_code
+
+
+def _held(session: Session) -> AbstractContextManager[object]:
+    """Ingest is light by its priority and its gate; a limit that the environment sets holds for it all the same."""
+    if not (os.environ.get("AP_CPU_LIMIT") or os.environ.get("AP_MEM_LIMIT_MB")):
+        return nullcontext()
+    from pipeline.budget.hold import NO_SERVERS, Budget
+
+    return Budget(session.root, session.settings, NO_SERVERS, part="ingest").held()
 
 
 def _gate_of(session: Session) -> Gate:

@@ -209,10 +209,11 @@ def test_metrics_listen_on_loopback_alone_and_a_port_in_use_is_an_error() -> Non
 def test_an_ingest_says_what_it_wrote(tmp_path: Path, run_cli: RunCli, spool: Spool) -> None:
     root, handoffs = tmp_path / "root", spool("plain")
     done = run_cli("--data-root", root, "ingest", handoffs, "--set", "settle_s=0", "--log-json",
-                   env={"AP_OUT_DIR": str(tmp_path), "AP_NO_NETWORK": "1"})  # fmt: skip
+                   env={"AP_OUT_DIR": str(tmp_path), "AP_NO_NETWORK": "1", "AP_CPU_LIMIT": "0.5"})  # fmt: skip
     output = json.loads((tmp_path / "manifest.json").read_bytes())
     assert (done.returncode, output["exit_code"], output["command"]) == (0, 0, "ingest")
     assert [item["path"] for item in output["artifacts"]] == ["journal.ndjson", "metadata.db"]
+    assert any(json.loads(line)["message"].startswith("held to 0.50 processors") for line in done.stderr.splitlines())
 
 
 def test_status_tells_people_what_a_run_does(memory_at_work: DataRoot, capsys: pytest.CaptureFixture[str]) -> None:
