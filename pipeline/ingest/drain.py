@@ -32,8 +32,8 @@ from pipeline.ingest.settle import Clock, FirstLook
 from pipeline.stores.metadata import MetadataStore
 from pipeline.stores.variants import Backend
 
-_AHEAD = 4
-"""Handoffs whose files are hashed while the rows of the one before them are read."""
+_AHEAD = 3
+"""Handoffs whose files are hashed and whose databases are opened while the rows of the one before them are read."""
 _BATCHES_AHEAD = 4
 """Batches of handoffs that are surveyed while the one before them is gone through."""
 

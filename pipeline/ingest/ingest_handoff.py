@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.dataroot import handoff_key
 from pipeline.errors import Busy, ContractInvalid, PipelineError
@@ -34,7 +34,7 @@ from pipeline.ingest.manifest import kept_files_digest
 from pipeline.ingest.marker_file import marker_bytes, write_marker
 from pipeline.ingest.place_files import Mode, Placed, Placement, kept_as
 from pipeline.ingest.read_rows import ReadRows
-from pipeline.ingest.reader import Reader
+from pipeline.ingest.reader import Opening, Reader
 from pipeline.ingest.remember_rows import RememberedRows
 from pipeline.ingest.report_handoff import describe, reject_unless_whole, report_plan, report_rows
 from pipeline.ingest.result import HandoffResult, State
@@ -48,6 +48,15 @@ from schemas.fields import parse_utc, utc_text
 from schemas.handoff import COMPLETED, SYSTEM_RUN, HandoffCompleted
 
 PARTIAL = "system.ingest.handoff.partial"
+_MOST_BYTES_AHEAD = 16 << 20
+"""A larger database is copied and opened when its turn comes."""
+
+
+class _Opened(NamedTuple):
+    """A snapshot, and the reader that has been asked to open it."""
+
+    snapshot: Snapshot
+    opening: Opening
 
 
 class HandoffIngest:
@@ -63,6 +72,9 @@ class HandoffIngest:
         self._committed: Committed | None = None
         self._placed = Placed()
         self._marking: Future[None] | None = None
+        self._warning: str | None = None
+        self._reading = ExitStack()
+        self._opened: _Opened | None = None
 
     directory: HandoffDirectory
     look: Look
@@ -149,14 +161,13 @@ class HandoffIngest:
 
         Raises ContractInvalid, StillBeingWritten, OSError, sqlite3.Error.
         """
-        warning = shake_hands_with_producer(self.directory, self.look)
-        with ExitStack() as reading:
+        with self._reading.pop_all() as reading:
             self._read(reading)
             if not self.rows.has_all:
                 self._open.push(reading.pop_all())
         report_plan(self.result, self.plan)
-        if warning:
-            self.result.warn(warning)
+        if self._warning:
+            self.result.warn(self._warning)
         reject_unless_whole(self.plan, strict=self._ingest.strict)
         self._require_unchanged()
 
@@ -267,17 +278,27 @@ class HandoffIngest:
         if not self._ingest.pace.is_slow and not is_session(look):
             files = [entry for path, entry in look.files.items() if not is_database_file(path)]
             self.directory.hash_ahead(files, self._ingest.files, sync=self._ingest.mode is Mode.hardlink)
+        self._warning = shake_hands_with_producer(self.directory, look)
+        self._reading = self._open.enter_context(ExitStack())
+        self._opened = None
+        if not self._ingest.pace.is_slow and not is_session(look) and foreign_bytes(look) < _MOST_BYTES_AHEAD:
+            self._opened = self._start_reading(self._reading)
 
     def _read(self, reading: ExitStack) -> None:
+        opened = self._opened or self._start_reading(reading)
+        foreign = opened.opening.rows()
+        self._report_backend(foreign)
+        self.rows = RememberedRows(foreign, self._ingest.pace)
+        kept = Kept(self._ingest.root, self._ingest.store)
+        self.plan = check_handoff(self.directory, self.look, opened.snapshot, self.rows, kept)
+        self._open.callback(self.plan.claims.close)
+
+    def _start_reading(self, reading: ExitStack) -> _Opened:
         ingest, look = self._ingest, self.look
         reader = reading.enter_context(ingest.readers.borrow(foreign_bytes(look), is_session=is_session(look)))
         snapshot = self._take(reading.enter_context(reader.private()), reader)
         backend = Backend.metadata_table if is_session(look) else ingest.backend
-        foreign = reading.enter_context(reader.open(snapshot.database, backend))
-        self._report_backend(foreign)
-        self.rows = RememberedRows(foreign, ingest.pace)
-        self.plan = check_handoff(self.directory, look, snapshot, self.rows, Kept(ingest.root, ingest.store))
-        self._open.callback(self.plan.claims.close)
+        return _Opened(snapshot, reading.enter_context(reader.begin_opening(snapshot.database, backend)))
 
     def _take(self, private: Path, reader: Reader) -> Snapshot:
         if is_session(self.look):

@@ -55,6 +55,7 @@ class Reader:
         self.folder = folder
         self.served = 0
         self.is_spent = False
+        self._owes_done = False
         self._left_s = _START_S
         self._is_ready = False
         numbers = (limits.memory, limits.cpu_s, limits.file_size)
@@ -83,13 +84,22 @@ class Reader:
 
         Raises ContractInvalid, saying what was found.
         """
+        with self.begin_opening(database, backend) as opening:
+            yield opening.rows()
+
+    @contextmanager
+    def begin_opening(self, database: Path, backend: Backend) -> Iterator[Opening]:
+        """The same, without waiting for it yet. Raises ContractInvalid, ReaderFailed."""
         size = sum(file.stat().st_size for file in database.parent.glob(f"{database.name}*"))
         self.allow(BUDGET_S + 3 * size / BYTES_PER_BUDGET_S)
         self.ask(Kind.database, os.fsencode(database), backend.value)
-        yield ReadRows(self, size, self.answer(Kind.opened)[1])
+        opening = Opening(self, size)
+        yield opening
+        if not opening.was_waited_for:
+            self.end()
         if not self.is_spent:
             self.ask(Kind.close)
-            self.answer(Kind.done)
+            self._owes_done = True
 
     def read_session(self, folder: Path, name: str, pictures: Mapping[str, Picture], database: Path) -> Findings:
         """Have it read a chronicle session's files in its folder into a new database there, see `read_session`.
@@ -118,6 +128,9 @@ class Reader:
 
     def answer(self, *expected: Kind) -> tuple[Kind, list[Value], bytes]:
         """Wait for a frame of some kind: its values, and the bytes they were taken from. Raises ContractInvalid."""
+        if self._owes_done:  # what was closed last was not waited for
+            self._owes_done = False
+            self.answer(Kind.done)
         kind, size = self._header()
         body = self._receive(size)
         values = self._unpack(body)
@@ -216,6 +229,20 @@ class Reader:
             findings.sealed.update(zip(parts[0::2], parts[1::2], strict=True))
         else:
             raise self.distrust("its reader gave no sense")
+
+
+class Opening:
+    """A database that a reader has been asked to open."""
+
+    def __init__(self, reader: Reader, size: int) -> None:
+        self._reader = reader
+        self._size = size
+        self.was_waited_for = False
+
+    def rows(self) -> ReadRows:
+        """Wait until it is open; for one call. Raises ContractInvalid, saying what was found."""
+        self.was_waited_for = True
+        return ReadRows(self._reader, self._size, self._reader.answer(Kind.opened)[1])
 
 
 class ReaderFailed(Unavailable):
