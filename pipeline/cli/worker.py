@@ -85,6 +85,7 @@ def worker(
         ) as watch,
     ):  # fmt: skip
         run_once = _runner(session, gate, terms, engine, ray_address, watch)
+        _import_all()
         watch.ready()
         report = _work(Worker(root, gate, run_once, resume_hold_s=settings.resume_hold_s))
     session.print(_as_json(report), lambda console: _show(report, console))
@@ -117,6 +118,17 @@ def _runner(
         )  # fmt: skip
 
     return run_once
+
+
+def _import_all() -> None:
+    """Import at the start what takes long: nobody could end it in the middle of a run."""
+    from pipeline.engines.served import import_client
+    from pipeline.indexing.landscape import can_be_built
+    from pipeline.stores.landscape_build import require_lancedb
+
+    import_client()
+    if can_be_built():
+        require_lancedb()
 
 
 def _work(worker: Worker) -> WorkerReport:
