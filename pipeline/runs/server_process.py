@@ -144,6 +144,7 @@ def end(root: DataRoot, kind: str, grace_s: float) -> int | None:
     """
     processes = holders(root, kind)
     if not processes:
+        _reap(set(), grace_s)
         return None
     _send(root, kind, processes[-1:], signal.SIGTERM)  # the keeper, who tells the server
     if not _wait_until_released(root, kind, grace_s):
@@ -212,9 +213,12 @@ def _send(
 
 
 def _reap(pids: set[int], timeout_s: float) -> None:
-    """Take leave of keepers that we started ourselves: the lock is free a moment before they are gone."""
+    """Take leave of keepers that we started ourselves, also of those that others ended; wait for the ones of `pids`.
+
+    Their lock is free a moment before they are gone.
+    """
     for keeper in _children:
-        if keeper.pid in pids:
+        if keeper.poll() is None and keeper.pid in pids:
             with suppress(subprocess.TimeoutExpired):
                 keeper.wait(timeout_s)
 

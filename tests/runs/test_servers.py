@@ -79,6 +79,15 @@ def read_text(server: RunFile, body: bytes, sizes: str) -> tuple[int, bytes]:
     return ask(server, "POST", "/v1/text", headers, body)
 
 
+def test_a_keeper_that_somebody_else_ended_is_no_zombie_of_ours(root: DataRoot) -> None:
+    keeper = psutil.Process(start(root).pid).ppid()
+    os.kill(keeper, signal.SIGTERM)
+    assert until(lambda: not alive(keeper))
+    assert psutil.pid_exists(keeper)
+    assert stop_server(root, "ocr") is None
+    assert not psutil.pid_exists(keeper)
+
+
 def test_a_server_listens_on_loopback_only_and_its_files_are_private(root: DataRoot) -> None:
     server = start(root)
     process = psutil.Process(server.pid)
