@@ -26,11 +26,10 @@ _ENTRY_VALUES = 5
 def main(threads: str) -> None:
     """Serve requests until there are no more."""
     with os.fdopen(0, "rb") as requests, FileIO(1, "wb") as replies:
-        worker = _Worker(replies)
-        with ThreadPoolExecutor(int(threads)) as pool:
-            while (frame := read_frame(requests)) is not None:
-                pool.submit(worker.serve, *frame)
-            os._exit(0)  # nobody waits for what is not done: what is half done is as after a crash
+        worker, pool = _Worker(replies), ThreadPoolExecutor(int(threads))
+        while (frame := read_frame(requests)) is not None:
+            pool.submit(worker.serve, *frame)
+        pool.shutdown(cancel_futures=True)  # nobody waits for what was not begun
 
 
 class _Worker:

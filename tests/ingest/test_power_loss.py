@@ -48,7 +48,7 @@ def test_after_any_power_cut_the_marker_is_true_and_a_rerun_ends_the_same(
     tried = [loss.judge(loss.draw(f"{scenario}/{number}")) for number in range(states)]
     assert [(one.cut, one.violations) for one in tried if one.violations] == []
     assert any(one.is_marked for one in tried)
-    assert len({one.digest for one in tried}) > states // 3
+    assert len({one.digest for one in tried}) > min(states // 3, 100)
 
 
 def unsynced(is_meant: Callable[[str, bool], bool]) -> Callable[[], None]:
