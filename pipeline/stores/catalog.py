@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pipeline.dataroot import DataRoot
-from pipeline.errors import ContractInvalid
+from pipeline.errors import ContractInvalid, DiskRefused
 from pipeline.stores.catalog_schema import MIGRATIONS
 from pipeline.stores.evidence import open_database_read_only
 
@@ -272,6 +272,11 @@ class Catalog:
         )
 
     def _unusable(self, error: sqlite3.Error) -> ContractInvalid:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+            return DiskRefused(
+                f"the disk refused the catalog {self._path}: {error}",
+                remedy="make room on it (df -h), then run it again; what was finished is kept",
+            )
         return ContractInvalid(
             f"the catalog {self._path} cannot be used: {error}",
             remedy="move derived/ away, then: pipeline run --until-done",

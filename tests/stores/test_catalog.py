@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.dataroot import DataRoot
-from pipeline.errors import ContractInvalid
+from pipeline.errors import ContractInvalid, DiskRefused
 from pipeline.stores import pending as pending_samples
 from pipeline.stores.catalog import DONE, FAILED, PARKED, Catalog, Outcome, Sample
 from pipeline.stores.catalog_schema import MIGRATIONS
@@ -184,3 +184,16 @@ def test_damage_that_is_found_late_is_named_too(root: DataRoot) -> None:
     root.catalog_db.write_bytes(data[:8192] + bytes(len(data) - 8192))
     with pytest.raises(ContractInvalid, match="cannot be used"), Catalog(root) as catalog:
         pending(catalog)
+
+
+def test_a_full_disk_is_told_as_one_and_not_as_a_broken_catalog(root: DataRoot) -> None:
+    with pytest.raises(DiskRefused, match="database or disk is full"):
+        fill_up(root)
+
+
+def fill_up(root: DataRoot) -> None:
+    with Catalog(root) as catalog:
+        (pages,) = catalog.connection.execute("PRAGMA page_count").fetchone()
+        catalog.connection.execute(f"PRAGMA max_page_count = {pages + 1}")
+        with catalog.transaction():
+            catalog.set_mark("large", "x" * 100_000)
