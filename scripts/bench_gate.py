@@ -218,10 +218,15 @@ class Bench:
         user = Sidecar(root)
         options = [part for name, value in _SETTINGS.items() for part in ("--set", f"{name}={value}")]
         command = [sys.executable, "-m", "pipeline", "--data-root", str(root), "worker", "--engine", self.engine]
+        ready = self.folder / "ready"
         with (self.folder / "worker.log").open("a") as log:
-            worker = subprocess.Popen([*command, *options], stderr=log, stdout=log)
+            worker = subprocess.Popen([*command, *options, "--ready-file", str(ready)], stderr=log, stdout=log)
         tree = Tree(worker.pid)
         try:
+            while not ready.exists():  # to start Python and to import is no work that could be ended
+                if worker.poll() is not None:
+                    raise RuntimeError(f"the worker ended with {worker.returncode}; see {self.folder / 'worker.log'}")
+                time.sleep(WINDOW_S)
             while self._work_begins(user, tree, root):
                 if len(self.stopped_s) < onsets:
                     time.sleep(self.random.uniform(0, 1))
