@@ -11,15 +11,14 @@ from pipeline.errors import ContractInvalid, NotAvailableYet
 from pipeline.indexing.published import Published, note_seen, published_at_us, seen
 from pipeline.stores.catalog import DONE, Catalog
 from pipeline.stores.counts import count_outcomes
-from pipeline.stores.landscape import REBUILD, Manifest, open_landscape
-from pipeline.stores.landscape_build import (
+from pipeline.stores.landscape import (
     EMBEDDINGS_BY,
     INSTALL,
+    REBUILD,
     SPANS_BY,
     KeepGoing,
-    publish_landscape,
-    read_content,
-    require_lancedb,
+    Manifest,
+    open_landscape,
 )
 
 _MARK = "landscape"
@@ -51,6 +50,8 @@ def renew_landscape(
     The catalog's mark goes before anything is written and comes back when all is, so that what a crash left half done
     is built again. Raises as `refresh_landscape` does, and NotAvailableYet when no span has an embedding.
     """
+    from pipeline.stores.landscape_build import publish_landscape, read_content  # late: Arrow is of no use to a look
+
     _require_installed()
     state, published = _state(root), _sound(root, catalog)
     content = read_content(root, keep_going)
@@ -91,6 +92,8 @@ def can_be_built() -> bool:
 def _require_installed() -> None:
     """Raises NotInstalled. The import takes a second, and is of no use where nothing is to be written."""
     if not can_be_built():
+        from pipeline.stores.landscape_build import require_lancedb
+
         require_lancedb()
 
 

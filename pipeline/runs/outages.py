@@ -17,6 +17,8 @@ from pipeline.stores.catalog import Sample
 
 DEATHS_TO_BLAME = 2
 """How often a server must die with a sample alone before that sample is blamed."""
+RESTART_WAIT = tenacity.wait_exponential(multiplier=0.25, max=8.0)
+"""How long to wait before a server that died is started again: a quarter of a second, then twice as long each time."""
 
 
 @dataclass

@@ -21,10 +21,10 @@ from pipeline.runs.full_profile import NO_VLM
 from pipeline.runs.idle_window import IdleWindow
 from pipeline.runs.interruption import while_open
 from pipeline.runs.known_records import known_results
-from pipeline.runs.outages import Outages, wait_s
+from pipeline.runs.outages import RESTART_WAIT, Outages, wait_s
 from pipeline.runs.pace import PaceMeter
 from pipeline.runs.quiet import quiet_servers
-from pipeline.runs.servers import MOST_DEATHS, RESTART_WAIT
+from pipeline.runs.servers import MOST_DEATHS
 from pipeline.runs.sizing import ShardSizer, cut_shards, one_each, up_to
 from pipeline.runs.turns import Turns
 from pipeline.runs.work import Work

@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-import tenacity
-
 from pipeline.budget.hold import OwnServers
 from pipeline.budget.limits import limits_of
 from pipeline.clients.endpoint import read_health
@@ -31,9 +29,6 @@ LIGHT = ("embed",)
 
 MOST_DEATHS = 5
 """How often in a row a server may die before it is given up."""
-
-RESTART_WAIT = tenacity.wait_exponential(multiplier=0.25, max=8.0)
-"""How long to wait before a server that died is started again: a quarter of a second, then twice as long each time."""
 
 OWN_VLM = "own"
 """The setting with which our own server is the VLM; else it is another's, behind an endpoint."""
@@ -129,6 +124,10 @@ def start_server(
 
     Raises Unavailable, and what `keep_waiting` raises.
     """
+    import tenacity  # late: who only looks at servers does without
+
+    from pipeline.runs.outages import RESTART_WAIT
+
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(ServerKilled),
         stop=tenacity.stop_after_attempt(MOST_DEATHS),
@@ -178,6 +177,8 @@ def thread_budget(settings: Settings) -> int:
 def _start(
     root: DataRoot, kind: str, command: Sequence[str], timeout_s: float, limits: Limits, keep_waiting: KeepWaiting
 ) -> RunFile:
+    import tenacity
+
     root.workers.mkdir(mode=0o700, parents=True, exist_ok=True)
     root.logs.mkdir(mode=0o700, exist_ok=True)
     try:

@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 
 REBUILD = "pipeline landscape build"
 SCHEMA = "autocapture.landscape.v1"
+INSTALL = "pip install 'autocapture-pipeline[landscape]'"
+SPANS_BY, EMBEDDINGS_BY = "build_spans", "embed_spans"
+"""The producers whose fact files a landscape is built from."""
+KeepGoing = Callable[[], None]
+"""Asked while one is built; raises when it is to stop."""
 PARAMETERS: dict[str, str] = {
     "dtype": "float32", "normalisation": "l2", "metric": "dot product in 1/10,000", "search": "exact",
     "order": "score, then span id",

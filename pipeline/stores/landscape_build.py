@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
@@ -23,13 +23,17 @@ from pipeline.errors import NotAvailableYet, NotInstalled
 from pipeline.stores.atomic import TEMPORARY_PREFIX, fsync_directory, make_directories, replace_bytes
 from pipeline.stores.facts import read_file
 from pipeline.stores.landscape import (
+    EMBEDDINGS_BY,
     FIRST,
+    INSTALL,
     LAST,
     LINE_ENDS,
     PARAMETERS,
     REBUILD,
     SPANS,
+    SPANS_BY,
     VECTORS,
+    KeepGoing,
     Landscape,
     Manifest,
     Pinned,
@@ -40,17 +44,13 @@ from schemas.canonical import canonical_json, sha256_hex
 from schemas.serving import ModelIdentity
 
 TABLE = "landscape"
-INSTALL = "pip install 'autocapture-pipeline[landscape]'"
-
-SPANS_BY, EMBEDDINGS_BY, _OUTCOMES_BY = "build_spans", "embed_spans", "catalog"
+_OUTCOMES_BY = "catalog"
 _SPAN_COLUMNS = ["span_id", "run_id", "first_seen_utc", "last_seen_utc", "first_frame_id", "last_frame_id", "app",
                  "window_title", "domain", "text_sha256"]  # fmt: skip
 _RECORD_COLUMNS = ["record_id", "row_hash", "provider_id", "model_id", "model_digest", "emb_vectors", "provenance"]
 _OUTCOME_COLUMNS = ["stage", "sample_id", "status", "output_id"]
 _LENGTH_TOLERANCE = 1e-3
 _READERS_ARE_DONE = timedelta(hours=1)
-
-KeepGoing = Callable[[], None]
 
 
 @dataclass(frozen=True)

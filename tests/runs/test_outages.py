@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.runs.outages import Outages, wait_s
-from pipeline.runs.servers import RESTART_WAIT
+from pipeline.runs.outages import RESTART_WAIT, Outages, wait_s
 from pipeline.stores.catalog import Sample
 
 A, B, C, D = (Sample(name, "frame", "run", 0, "2026-03-01", "10") for name in "abcd")
