@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pipeline.dataroot import DataRoot
 from pipeline.errors import NotAvailableYet
-from pipeline.indexing.build import KeepGoing, build_text_index, fact_files, facts_state
 from pipeline.indexing.published import Published, note_seen, published_at_us, seen
 from pipeline.stores.catalog import Catalog
 from pipeline.stores.counts import count_days
 from pipeline.stores.text_index import TextIndex
 from schemas.evidence import FRAME
+
+if TYPE_CHECKING:
+    from pipeline.indexing.build import KeepGoing
 
 _MARK, _LISTED_MARK = "text_index", "listed_rowid"
 
@@ -19,6 +23,8 @@ def refresh_text_index(root: DataRoot, catalog: Catalog, keep_going: KeepGoing) 
 
     For the holder of the run lock, when `stage_outcomes` is up to the catalog. Raises what `keep_going` raises.
     """
+    from pipeline.indexing.build import build_text_index, facts_state  # late: Arrow is of no use to a look
+
     state = facts_state(root)
     if _is_up_to_date(root, catalog, state):
         note_seen(catalog, _MARK)
@@ -43,11 +49,15 @@ def text_index_at_a_glance(root: DataRoot, catalog: Catalog) -> Published:
 
 def text_index_published(root: DataRoot, catalog: Catalog) -> Published:
     """Look at the index that is there, and whether it is what the facts of now give. Reads only."""
+    from pipeline.indexing.build import facts_state
+
     built_us = published_at_us(root.text_index) if _digest(root) else None
     return Published(built_us, _is_up_to_date(root, catalog, facts_state(root)))
 
 
 def _is_up_to_date(root: DataRoot, catalog: Catalog, state: str) -> bool:
+    from pipeline.indexing.build import fact_files
+
     return catalog.mark(_MARK) == f"{state} {_digest(root)}" or not fact_files(root)
 
 
