@@ -12,9 +12,8 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pipeline.dataroot import handoff_key
 from pipeline.errors import Busy, ContractInvalid, PipelineError
 from pipeline.ingest.check_handoff import Kept, Plan, check_handoff
 from pipeline.ingest.chronicle import is_session, take_session
@@ -30,7 +29,6 @@ from pipeline.ingest.completion import (
 from pipeline.ingest.file_operations import Surveyed
 from pipeline.ingest.handoff_directory import HandoffDirectory, Look, StillBeingWritten, path_text
 from pipeline.ingest.handshake import shake_hands_with_producer
-from pipeline.ingest.manifest import kept_files_digest
 from pipeline.ingest.marker_file import marker_bytes, write_marker
 from pipeline.ingest.place_files import Mode, Placed, Placement, kept_as
 from pipeline.ingest.read_rows import ReadRows
@@ -39,15 +37,15 @@ from pipeline.ingest.remember_rows import RememberedRows
 from pipeline.ingest.report_handoff import describe, reject_unless_whole, report_plan, report_rows
 from pipeline.ingest.result import HandoffResult, State
 from pipeline.ingest.run_of_ingest import Ingest
+from pipeline.ingest.say_ended import completed_fields, partial_event, partial_event_id
 from pipeline.ingest.settle import FirstLook, look_if_settled, settled_look
 from pipeline.ingest.snapshot import Snapshot, foreign_bytes, is_database_file, take_snapshot
 from pipeline.stores.journal import NewEvent
 from pipeline.stores.metadata import MetadataRow
 from pipeline.stores.variants import Backend
-from schemas.fields import parse_utc, utc_text
+from schemas.fields import parse_utc
 from schemas.handoff import COMPLETED, SYSTEM_RUN, HandoffCompleted
 
-PARTIAL = "system.ingest.handoff.partial"
 _MOST_BYTES_AHEAD = 16 << 20
 """A larger database is copied and opened when its turn comes."""
 
@@ -306,57 +304,24 @@ class HandoffIngest:
         return take_snapshot(self.directory, self.look, private)
 
     def _completion_row(self) -> MetadataRow:
-        plan = self.plan
-        ways = [self._kept_as(placement) for placement in plan.placements if placement.is_media]
-        total = plan.file_bytes + plan.payload_bytes
-        ended = utc_text(self._now())
-        fields: dict[str, Any] = {
-            "ts_utc": ended,
-            "handoff_id": plan.handoff_id,
-            "ingest_run_id": self._ingest.run_id,
-            "counts": {
-                "metadata_rows_copied": plan.rows,
-                "media_files_linked": ways.count("linked"),
-                "media_files_copied": ways.count("copied"),
-                "bytes_ingested": total,
-            },
-            "bytes": total,
-            "started_utc": utc_text(self._started),
-            "ended_utc": ended,
-            "errors": plan.incomplete.lines,
-            "handoff_manifest_sha256": plan.manifest_sha256,
-            "kept_files_sha256": kept_files_digest(self._kept_files()),
-            "handoff_root": self._handoff_root_text(),
-            "stat_manifest_sha256": self.look.stat_sha256,
-        }
-        return completion_row(fields)
+        ways = [self._kept_as(placement) for placement in self.plan.placements if placement.is_media]
+        return completion_row(
+            {
+                **completed_fields(self.plan, ways, self._started, self._now()),
+                "ingest_run_id": self._ingest.run_id,
+                "handoff_root": self._handoff_root_text(),
+                "stat_manifest_sha256": self.look.stat_sha256,
+            }
+        )
 
     def _kept_as(self, placement: Placement) -> str:
         way = self._placed.ways.get(placement.target)
         return way or kept_as(self._ingest.root, placement)
 
-    def _kept_files(self) -> dict[str, tuple[int, str]]:
-        """What the handoff's own folder in the DataRoot holds of it, by path in there."""
-        folder = handoff_key(self.plan.handoff_id, "")
-        return {
-            placement.target.removeprefix(folder): (placement.source.size, placement.sha256)
-            for placement in self.plan.placements
-            if placement.target.startswith(folder)
-        }
-
     def _partial_event(self) -> NewEvent | None:
-        plan = self.plan
-        event_id = f"{SYSTEM_RUN}/handoff.partial/{plan.manifest_sha256}"
-        if self._ingest.journal.has(event_id):
+        if self._ingest.journal.has(partial_event_id(self.plan)):
             return None
-        payload = {
-            "handoff_id": plan.handoff_id,
-            "ingest_run_id": self._ingest.run_id,
-            "rows": plan.rows,
-            "quarantined": len(plan.conflicts),
-            "faults": plan.faults.lines,
-        }
-        return NewEvent(event_id, PARTIAL, SYSTEM_RUN, self._now(), payload)
+        return partial_event(self.plan, self._ingest.run_id, self._now())
 
     def _report_backend(self, foreign: ReadRows) -> None:
         self.result.metadata_backend = foreign.backend.value
