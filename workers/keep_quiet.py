@@ -14,8 +14,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-_LOOK_CLOSELY_S, _CLOSELY_FOR_S = 0.1, 2.0
-_YIELD_S = 0.25
+_LOOK_CLOSELY_S, _CLOSELY_FOR_S = 0.05, 2.0
+_YIELD_S = 0.1
 """How long a server may take to stop working when its clients have hung up."""
 
 _SHARE_OF_QUIET = 0.25
