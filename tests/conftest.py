@@ -28,6 +28,13 @@ hypothesis.settings.register_profile("house", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("house")
 
 
+@pytest.fixture(autouse=True)
+def _engines_have_all_of_the_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray takes half a minute to start where a run is held to one processor; `tests/budget` shows that it is."""
+    if request.path.parent.name == "engines":
+        monkeypatch.setenv("PIPELINE_CPU_SHARE", "1")
+
+
 @pytest.fixture(scope="session")
 def fixtures() -> Path:
     """The folder `dataroot_fixtures`; its handoffs are never worked on in place, see `spool`."""
