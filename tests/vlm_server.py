@@ -129,7 +129,7 @@ def serving(answer: Answer = said, port: int = 0, **told: Any) -> Iterator[Endpo
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     endpoint.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
         yield endpoint

@@ -1,8 +1,8 @@
 """What every TextModel must hold to; an engine is added by one entry in `ENGINES`."""
 
-import atexit
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import cache
 from importlib.util import find_spec
 from itertools import pairwise
@@ -23,24 +23,27 @@ from workers.paddle_ocr_vl import PaddleOcrVl
 from workers.pp_ocr import PpOcr
 from workers.text_model import Interrupted, TextModel
 
+_open = ExitStack()
+"""What engines stand on, until the last test here has ended."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _what_is_open_is_closed() -> Iterator[None]:
+    with _open:
+        yield
+
 
 @cache
 def paddle_models() -> dict[str, str]:
     """Small models of our own, made once by PaddlePaddle, for PaddleOCR to load."""
-    folder = TemporaryDirectory()
-    atexit.register(folder.cleanup)
-    return make_paddle_models(Path(folder.name))
+    return make_paddle_models(Path(_open.enter_context(TemporaryDirectory())))
 
 
 @cache
 def paddle_ocr_vl() -> dict[str, str]:
     """An endpoint on loopback that reads any picture as a word, and the folder of the model that it says to serve."""
-    folder = TemporaryDirectory()
-    atexit.register(folder.cleanup)
-    model = make_folder(Path(folder.name))
-    served = reading(model)
-    endpoint = served.__enter__()
-    atexit.register(served.__exit__, None, None, None)
+    model = make_folder(Path(_open.enter_context(TemporaryDirectory())))
+    endpoint = _open.enter_context(reading(model))
     return {"model_dir": str(model), "url": endpoint.url}
 
 
