@@ -44,6 +44,22 @@ class ProfileName(StrEnum):
     FULL = "full"
 
 
+EngineOption = Annotated[EngineName, typer.Option("--engine", help="Where stages run; auto says what it chose.")]
+RayAddressOption = Annotated[
+    str, typer.Option("--ray-address", metavar="HOST:PORT", help="Join this Ray, on loopback, and start none.")
+]
+ProfileOption = Annotated[
+    ProfileName | None,
+    typer.Option("--profile", help="embedded: OCR and embeddings; full: a VLM too, and nothing may be missing."),
+]
+AssumeIdleOption = Annotated[
+    bool,
+    typer.Option(
+        "--assume-idle-when-missing", help="Work without an activity signal; a stale or broken one still blocks."
+    ),
+]
+
+
 def add(app: typer.Typer) -> None:
     """Register the command."""
     app.command(name="run")(run)
@@ -55,16 +71,9 @@ def run(
     until_done: Annotated[
         bool, typer.Option("--until-done", help="Pass after pass, with retries, until nothing is pending.")
     ] = False,
-    engine: Annotated[
-        EngineName, typer.Option("--engine", help="Where stages run; auto says what it chose.")
-    ] = EngineName.AUTO,
-    ray_address: Annotated[
-        str, typer.Option("--ray-address", metavar="HOST:PORT", help="Join this Ray, on loopback, and start none.")
-    ] = "",
-    profile: Annotated[
-        ProfileName | None,
-        typer.Option("--profile", help="embedded: OCR and embeddings; full: a VLM too, and nothing may be missing."),
-    ] = None,
+    engine: EngineOption = EngineName.AUTO,
+    ray_address: RayAddressOption = "",
+    profile: ProfileOption = None,
     stages: Annotated[
         list[str] | None, typer.Option("--stage", metavar="S", help="Only this stage; may repeat.")
     ] = None,
@@ -86,12 +95,7 @@ def run(
     max_frames: Annotated[
         int | None, typer.Option("--max-frames", metavar="N", min=1, help="Send at most N frames to models.")
     ] = None,
-    assume_idle: Annotated[
-        bool,
-        typer.Option(
-            "--assume-idle-when-missing", help="Work without an activity signal; a stale or broken one still blocks."
-        ),
-    ] = False,
+    assume_idle: AssumeIdleOption = False,
     ready_file: ReadyFileOption = None,
     metrics_port: MetricsPortOption = None,
     data_root: DataRootOption = None,

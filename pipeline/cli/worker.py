@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 
 from pipeline.cli.context import DataRootOption, JsonOption, Session, SetOption, open_session
 from pipeline.cli.logs import LogJsonOption
-from pipeline.cli.run import EngineName, MetricsPortOption, ProfileName, ReadyFileOption
+from pipeline.cli.run import (
+    AssumeIdleOption,
+    EngineName,
+    EngineOption,
+    MetricsPortOption,
+    ProfileOption,
+    RayAddressOption,
+    ReadyFileOption,
+)
 from pipeline.errors import Terminated
 
 if TYPE_CHECKING:
@@ -28,22 +36,10 @@ def add(app: typer.Typer) -> None:
 
 def worker(
     context: typer.Context,
-    engine: Annotated[
-        EngineName, typer.Option("--engine", help="Where stages run; auto says what it chose.")
-    ] = EngineName.AUTO,
-    ray_address: Annotated[
-        str, typer.Option("--ray-address", metavar="HOST:PORT", help="Join this Ray, on loopback, and start none.")
-    ] = "",
-    profile: Annotated[
-        ProfileName | None,
-        typer.Option("--profile", help="embedded: OCR and embeddings; full: a VLM too, and nothing may be missing."),
-    ] = None,
-    assume_idle: Annotated[
-        bool,
-        typer.Option(
-            "--assume-idle-when-missing", help="Work without an activity signal; a stale or broken one still blocks."
-        ),
-    ] = False,
+    engine: EngineOption = EngineName.AUTO,
+    ray_address: RayAddressOption = "",
+    profile: ProfileOption = None,
+    assume_idle: AssumeIdleOption = False,
     ready_file: ReadyFileOption = None,
     metrics_port: MetricsPortOption = None,
     data_root: DataRootOption = None,
