@@ -108,7 +108,8 @@ class FileProcess:
                     self._ask_for_more()
             except (BadFrame, KeyError, OSError):
                 self._process.kill()
-        self._give_up(OSError(errno.EIO, "the process that works on files ended"))
+            finally:  # nobody is to wait for ever, whatever came back
+                self._give_up(OSError(errno.EIO, "the process that works on files ended"))
 
     def _hand_on(self, kind: Kind, values: list[Value]) -> None:
         number, *values = values
