@@ -65,11 +65,16 @@ class Session(View):
 def print_result(result: dict[str, Any], show: Callable[[Console], None], *, as_json: bool) -> None:
     """Print a result: as one JSON object, or for people by `show`."""
     if as_json:
-        sys.stdout.write(orjson.dumps(result, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode() + "\n")
+        print_json(result)
     else:
         from rich.console import Console  # late: programs, which read JSON, do without
 
         show(Console(highlight=False, markup=False, emoji=False, soft_wrap=not sys.stdout.isatty()))
+
+
+def print_json(result: dict[str, Any]) -> None:
+    """Print a result as one JSON object."""
+    sys.stdout.write(orjson.dumps(result, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode() + "\n")
 
 
 def open_view(context: typer.Context, data_root: Path | None, as_json: bool) -> View:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import gc
+import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.context import DataRootOption, JsonOption, open_view
+from pipeline.cli.context import DataRootOption, JsonOption, open_view, print_json
 from pipeline.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from datetime import tzinfo
-
-    from rich.console import Console
 
     from schemas.answer import Answer
 
@@ -66,7 +65,10 @@ def query(
     plan_content = explain_plan(plan) if explain and plan is not None else None
     if plan_content is not None:
         content["explain"] = plan_content
-    view.print(content, lambda console: _show(answer, plan_content, console))
+    if view.as_json:
+        print_json(content)
+    else:
+        _show(answer, plan_content)
     return ExitCode.NOT_AVAILABLE_YET if answer.state == "not_available_yet" else ExitCode.OK
 
 
@@ -91,38 +93,44 @@ def _moment(text: str | None, zone: tzinfo) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=zone)
 
 
-def _show(answer: Answer, plan: dict[str, Any] | None, console: Console) -> None:
-    console.print(_plain(answer.summary), style="bold")
+def _show(answer: Answer, plan: dict[str, Any] | None) -> None:
+    """Print an answer for people; without the library of tables, which loads longer than an answer takes."""
+    _line(_plain(answer.summary), bold=True)
     shown = answer.claims[-len(answer.claims) + 1 :] if len(answer.claims) > 1 else []
     for claim in shown:
         if claim.text not in answer.summary:
-            console.print(f"  • {_plain(claim.text)}")
+            _line(f"  • {_plain(claim.text)}")
     if answer.citations:
-        console.print()
+        _line("")
     for citation in answer.citations[:_SHOWN_CITATIONS]:
-        console.print(f"  [{citation.citation_index}] {citation.ts_utc}  {citation.source}  {_plain(citation.text)}")
-        console.print(f"      frame {citation.frame_id}, box {list(citation.bbox)}", style="dim")
+        _line(f"  [{citation.citation_index}] {citation.ts_utc}  {citation.source}  {_plain(citation.text)}")
+        _line(f"      frame {citation.frame_id}, box {list(citation.bbox)}", dim=True)
     if len(answer.citations) > _SHOWN_CITATIONS:
-        console.print(f"  … and {len(answer.citations) - _SHOWN_CITATIONS} more citations (--json shows all)")
-    _show_limits(answer, console)
+        _line(f"  … and {len(answer.citations) - _SHOWN_CITATIONS} more citations (--json shows all)")
+    _show_limits(answer)
     for name, value in (plan or {}).items():
-        console.print(f"  {name}: {_plain(str(value))}", style="dim")
+        _line(f"  {name}: {_plain(str(value))}", dim=True)
 
 
-def _show_limits(answer: Answer, console: Console) -> None:
+def _show_limits(answer: Answer) -> None:
     """What was looked at, what was left out, and what could not be looked at."""
     seen = answer.coverage
-    console.print()
-    console.print(
+    _line("")
+    _line(
         f"looked at {seen.from_utc} to {seen.to_utc}:"
         f" {seen.frames_processed} of {seen.frames_captured} frames processed",
-        style="dim",
+        dim=True,
     )
     for item in answer.dropped:
-        console.print(f"left out: {item.reason} {item.record_id}".rstrip(), style="yellow")
+        _line(f"left out: {item.reason} {item.record_id}".rstrip(), fg="yellow")
     for lack in answer.missing:
         remedy = f"  → {lack.remedy}" if lack.remedy else ""
-        console.print(f"missing: {lack.artifact} {lack.reason.replace('_', ' ')}{remedy}", style="yellow")
+        _line(f"missing: {lack.artifact} {lack.reason.replace('_', ' ')}{remedy}", fg="yellow")
+
+
+def _line(text: str, **style: Any) -> None:
+    """Print a line; in a style where stdout is a terminal and NO_COLOR is not set."""
+    typer.secho(text, color=False if os.environ.get("NO_COLOR") else None, **style)
 
 
 def _plain(text: str) -> str:

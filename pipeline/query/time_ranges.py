@@ -55,7 +55,7 @@ class RangeReader:
         self._now = reader.now
         self._midnight = reader.midnight
 
-    def rules(self) -> list[tuple[re.Pattern[str], Rule]]:
+    def rules(self) -> list[tuple[say.Late, Rule]]:
         """Patterns, the one that says most first, and how each is read."""
         return [
             (say.RANGE, self._range), (say.DASHED, self._range), (say.DAY_TO_POINT, self._day_to_point),

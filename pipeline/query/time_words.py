@@ -3,6 +3,29 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+
+
+class Late:
+    """A pattern that is compiled when a text first holds a sign of it: no question needs more than a few of them."""
+
+    def __init__(self, pattern: str, sign: str) -> None:
+        """`sign` is a short pattern that is found wherever `pattern` is."""
+        self.pattern = pattern
+        self.sign = sign
+
+    def search(self, text: str) -> re.Match[str] | None:
+        """As `re.search`."""
+        return re.search(self.pattern, text) if re.search(self.sign, text) else None
+
+    def finditer(self, text: str) -> Iterator[re.Match[str]]:
+        """As `re.finditer`."""
+        return re.finditer(self.pattern, text) if re.search(self.sign, text) else iter(())
+
+    def sub(self, put: Callable[[re.Match[str]], str], text: str) -> str:
+        """As `re.sub`."""
+        return re.sub(self.pattern, put, text) if re.search(self.sign, text) else text
+
 
 _WORDS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
@@ -76,16 +99,21 @@ LONE_DATE = rf"{DATE}|{ORDINAL}|{_DAYS}"
 """The same where the word before it, which made a date of it, is cut off."""
 DAYPART = r"(?:in\s+the\s+|at\s+)?(?:early\s+|late\s+)?(?:morning|afternoon|evening|night)\b"
 AGO = rf"{COUNT}\s+{UNIT}\s+ago"
-POINT = (
-    rf"(?:(?:{DATE})(?:(?:\s*,)?\s+(?:{ANY_CLOCK})|t{CLOCK}|\s+{DAYPART})?"
-    rf"|(?:{ANY_CLOCK})(?:\s+on)?(?:\s*,)?\s+(?:{DATE})"
-    rf"|(?:in\s+the\s+)?(?:morning|afternoon|evening|night)\s+(?:of|on)\s+(?:{DATE})|{AGO}|{ANY_CLOCK}|now\b)"
+_BEFORE_DATE = (
+    rf"(?:{ANY_CLOCK})(?:\s+on)?(?:\s*,)?\s+|(?:in\s+the\s+)?(?:morning|afternoon|evening|night)\s+(?:of|on)\s+"
 )
-POINTS = re.compile(rf"(?<![\w./\\])(?<![a-z_]-){POINT}(?![\w/\\]|-[a-z_]|\.\w)")
+_AFTER_DATE = rf"(?:(?:\s*,)?\s+(?:{ANY_CLOCK})|t{CLOCK}|\s+{DAYPART})?"
+POINT = rf"(?:(?P<clocked>{_BEFORE_DATE})?(?:{DATE})(?(clocked)|{_AFTER_DATE})|{AGO}|{ANY_CLOCK}|now\b)"
+"""A date with what is said of its hour before or after it; each part stands there once: compiling takes time."""
+_OF_DAYPART = "morning|afternoon|evening|night"
+_OF_POINT = rf"\d|noon|midday|yesterday|today|tomorrow|now|ago|mon|tue|wed|thu|fri|sat|sun|{_OF_DAYPART}"
+POINTS = Late(rf"(?<![\w./\\])(?<![a-z_]-){POINT}(?![\w/\\]|-[a-z_]|\.\w)", _OF_POINT)
 
 MARK = "[\ue000-\uf8fe]+"
 """Stands for a point in the text, as many signs as it is long, so that ranges are short patterns over points."""
 PRIVATE = re.compile(MARK)
+_TWO_MARKS = "[\ue000-\uf8fe][^\ue000-\uf8fe]+[\ue000-\uf8fe]"
+_OF_MONTH = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 _P, _Q = f"(?P<a>{MARK})", f"(?P<b>{MARK})"
 _TO = r"(?:\s+(?:to|until|till|through|thru|up\s+to)\s+|\s*(?:–|—|-|\.\.)\s*)"
 _BETWEEN = r"(?:\s+(?:to|until|till|through|thru|and)\s+|\s*(?:–|—|-|\.\.)\s*)"
@@ -94,80 +122,94 @@ _NO_MORE = rf"(?![\d:.]*\d|\s?{AMPM}|\s*o['’]?clock|\s*[a-z]*s\b)"
 _BARE = r"(?:2[0-4]|[01]?\d)"
 
 _FROM = r"\b(?:(?:(?:in|during|over)\s+)?(?:the\s+)(?:week|days?|period)\s+)?(?:from|between)\s+"
-RANGE = re.compile(rf"(?:{_FROM}|\b(?:since|starting)\s+)(?:on\s+)?{_P}{_BETWEEN}(?:on\s+)?{_Q}")
-DASHED = re.compile(rf"{_P}{_TO}{_Q}")
-DAY_TO_POINT = re.compile(rf"(?:{_FROM}|\bon\s+)?(?<![\d:.-]){_NTH}(?P<t>{_BETWEEN}){_Q}")
-POINT_TO_DAY = re.compile(rf"(?:{_FROM}|\bon\s+)?{_P}(?P<t>{_BETWEEN}){_NTH}(?:,?\s+(?P<y>\d{{4}})\b|{_NO_MORE})")
-HOUR_TO_CLOCK = re.compile(rf"(?:\b(?:from|between)\s+)?(?<![\d:.-])(?P<n>{_BARE})(?::(?P<m>[0-5]\d))?{_BETWEEN}{_Q}")
-CLOCK_TO_HOUR = re.compile(rf"\b(?:from|between)\s+{_P}{_BETWEEN}(?P<n>{_BARE}){_NO_MORE}")
-HOURS = re.compile(rf"\b(?:from|between)\s+(?P<a>{_BARE}){_BETWEEN}(?P<b>{_BARE}){_NO_MORE}")
-LISTED = re.compile(rf"{MARK}(?:\s*(?:,|&|\+|/|\band\b|\bor\b)\s*(?:and\s+)?(?:on\s+)?{MARK})+")
+RANGE = Late(rf"(?:{_FROM}|\b(?:since|starting)\s+)(?:on\s+)?{_P}{_BETWEEN}(?:on\s+)?{_Q}", _TWO_MARKS)
+DASHED = Late(rf"{_P}{_TO}{_Q}", _TWO_MARKS)
+DAY_TO_POINT = Late(rf"(?:{_FROM}|\bon\s+)?(?<![\d:.-]){_NTH}(?P<t>{_BETWEEN}){_Q}", r"\d")
+POINT_TO_DAY = Late(rf"(?:{_FROM}|\bon\s+)?{_P}(?P<t>{_BETWEEN}){_NTH}(?:,?\s+(?P<y>\d{{4}})\b|{_NO_MORE})", r"\d")
+HOUR_TO_CLOCK = Late(rf"(?:\b(?:from|between)\s+)?(?<![\d:.-])(?P<n>{_BARE})(?::(?P<m>[0-5]\d))?{_BETWEEN}{_Q}", r"\d")
+CLOCK_TO_HOUR = Late(rf"\b(?:from|between)\s+{_P}{_BETWEEN}(?P<n>{_BARE}){_NO_MORE}", r"\d")
+HOURS = Late(rf"\b(?:from|between)\s+(?P<a>{_BARE}){_BETWEEN}(?P<b>{_BARE}){_NO_MORE}", r"\d")
+LISTED = Late(rf"{MARK}(?:\s*(?:,|&|\+|/|\band\b|\bor\b)\s*(?:and\s+)?(?:on\s+)?{MARK})+", _TWO_MARKS)
 _OPEN = rf"(?P<a>{MARK}|{MONTHS}(?:\s+\d{{4}})?(?!\s*\d))"
-SINCE = re.compile(rf"\b(?:since|starting|beginning|from)\s+(?:on\s+)?{_OPEN}(?:\s+(?:on|onwards?))?")
-AFTER = re.compile(rf"\b(?:after|later\s+than)\s+{_P}")
-UNTIL = re.compile(rf"\b(?:until|till|up\s+to|up\s+until|as\s+of|by|through)\s+{_P}")
-BEFORE = re.compile(rf"\b(?:before|prior\s+to|earlier\s+than)\s+{_P}")
-LAST = re.compile(
+SINCE = Late(
+    rf"\b(?:since|starting|beginning|from)\s+(?:on\s+)?{_OPEN}(?:\s+(?:on|onwards?))?", "since|starting|beginning|from"
+)
+AFTER = Late(rf"\b(?:after|later\s+than)\s+{_P}", "after|later")
+UNTIL = Late(rf"\b(?:until|till|up\s+to|up\s+until|as\s+of|by|through)\s+{_P}", "until|till|up|as|by|through")
+BEFORE = Late(rf"\b(?:before|prior\s+to|earlier\s+than)\s+{_P}", "before|prior|earlier")
+LAST = Late(
     rf"\b(?:(?:in|during|over|within|for)\s+)?(?:the\s+|these\s+)?(?:last|past|previous|preceding)\s+"
-    rf"(?:(?P<n>{COUNT})\s+(?P<u>{UNIT})|(?P<n2>\d{{1,4}})\s?(?P<u2>{_SHORT_UNIT}|{UNIT}))"
+    rf"(?:(?P<n>{COUNT})\s+(?P<u>{UNIT})|(?P<n2>\d{{1,4}})\s?(?P<u2>{_SHORT_UNIT}|{UNIT}))",
+    "last|past|previous|preceding",
 )
-ROLLING = re.compile(
+ROLLING = Late(
     r"\b(?:(?:in|during|over|within|for)\s+)?(?:the\s+)?(?:past\s+(?P<u>day|week|fortnight|month|year)"
-    r"|(?:last|past)\s+(?P<v>hour|minute|day))\b"
+    r"|(?:last|past)\s+(?P<v>hour|minute|day))\b",
+    "last|past",
 )
-WHOLE = re.compile(
+WHOLE = Late(
     rf"\b(?:during|over|in|within|across|throughout)\s+(?:the|these|those|all)\s+(?:whole\s+)?(?P<n>{COUNT})\s+"
-    r"(?P<u>days?|weeks?)\b"
+    r"(?P<u>days?|weeks?)\b",
+    "day|week",
 )
-CALENDAR = re.compile(
+CALENDAR = Late(
     r"\b(?:(?:in|during|over|on|at)\s+)?(?:the\s+)?(?:(?P<w>last|previous|this|current)\s+(?P<u>week|weekend|"
     r"month|year)"
-    r"|(?P<e>weekend))\b(?!\s+(?:of|in)\b)"
+    r"|(?P<e>weekend))\b(?!\s+(?:of|in)\b)",
+    "week|month|year",
 )
-SINCE_UNIT = re.compile(
+SINCE_UNIT = Late(
     rf"\b(?:since|from)\s+(?:the\s+)?(?:(?P<w>last|this|previous)\s+(?P<u>week|weekend|month|year|morning|"
     rf"afternoon|evening"
     rf"|night)|(?:start|beginning)\s+of\s+(?:the|this)\s+(?P<v>day|week|month|year)|"
-    rf"(?P<n>{COUNT})\s+(?P<x>{UNIT})\s+ago)"
+    rf"(?P<n>{COUNT})\s+(?P<x>{UNIT})\s+ago)",
+    "since|from",
 )
-PART = re.compile(r"\b(?:(?P<w>this|last)\s+(?P<p>morning|afternoon|evening|night)|tonight)\b")
-PART_ALONE = re.compile(
-    r"\b(?:in\s+the|during\s+the|at)\s+(?:early\s+|late\s+)?(?P<p>morning|afternoon|evening|night)\b"
+PART = Late(r"\b(?:(?P<w>this|last)\s+(?P<p>morning|afternoon|evening|night)|tonight)\b", _OF_DAYPART)
+PART_ALONE = Late(
+    r"\b(?:in\s+the|during\s+the|at)\s+(?:early\s+|late\s+)?(?P<p>morning|afternoon|evening|night)\b",
+    _OF_DAYPART,
 )
-WEEK_OF = re.compile(rf"\b(?:(?:in|during)\s+)?(?:the\s+)?week\s+(?:of|beginning|starting)\s+{_P}")
-WEEK_NUMBER = re.compile(
+WEEK_OF = Late(rf"\b(?:(?:in|during)\s+)?(?:the\s+)?week\s+(?:of|beginning|starting)\s+{_P}", "week")
+WEEK_NUMBER = Late(
     r"\b(?:(?:in|during)\s+)?(?:(?:iso\s+|calendar\s+)?(?:week|wk)\s+(?:no\.?\s*|number\s+|#\s*)?|[ck]w\s*)"
     r"(?P<n>[0-5]?\d)\b(?!\s*[:.]\d)(?:(?:\s+of|,|/)?\s*(?P<y>\d{4})\b)?"
-    r"|\b(?:in\s+)?(?P<y2>\d{4})-?w(?P<n2>\d{2})\b"
+    r"|\b(?:in\s+)?(?P<y2>\d{4})-?w(?P<n2>\d{2})\b",
+    r"\d",
 )
-WEEK_OF_MONTH = re.compile(
+WEEK_OF_MONTH = Late(
     rf"\b(?:(?:in|during|over|on)\s+)?(?:the\s+)?(?P<o>{'|'.join(ORDINALS)}|last)\s+(?P<u>week|half|weekend|"
     rf"{MARK})\s+(?:of|in)\s+"
-    rf"(?:(?P<a>{MONTHS}(?:\s+(?:of\s+)?\d{{4}})?)|(?P<m>this|last|the)\s+month)"
+    rf"(?:(?P<a>{MONTHS}(?:\s+(?:of\s+)?\d{{4}})?)|(?P<m>this|last|the)\s+month)",
+    r"\s(?:of|in)\s",
 )
-DAYS_OF = re.compile(
+DAYS_OF = Late(
     rf"\b(?:(?:in|during|over|on)\s+)?(?:the\s+)?(?P<o>first|last)\s+(?:(?P<n>{COUNT})\s+)?days?\s+(?:of|in)\s+"
-    rf"(?:(?P<a>{MONTHS}(?:\s+(?:of\s+)?\d{{4}})?)|(?P<w>this|last|the)\s+(?P<u>week|month))"
+    rf"(?:(?P<a>{MONTHS}(?:\s+(?:of\s+)?\d{{4}})?)|(?P<w>this|last|the)\s+(?P<u>week|month))",
+    r"day",
 )
-AT = re.compile(rf"(?:\b(?:on|at|in|around|about|during|roughly|of|for)\s+)?(?:the\s+)?{_P}")
-IN_MONTH = re.compile(
+AT = Late(rf"(?:\b(?:on|at|in|around|about|during|roughly|of|for)\s+)?(?:the\s+)?{_P}", MARK)
+IN_MONTH = Late(
     rf"\b(?:(?:in|during|for|of|over|throughout)\s+(?P<l>(?:last|this)\s+)?|(?P<l2>(?:last|this)\s+)|"
     rf"(?={MONTHS}\s+\d{{4}}))"
-    rf"(?P<a>{MONTHS}(?:\s+(?:of\s+)?\d{{4}}\b)?)(?!\s*\d)"
+    rf"(?P<a>{MONTHS}(?:\s+(?:of\s+)?\d{{4}}\b)?)(?!\s*\d)",
+    _OF_MONTH,
 )
-IN_YEAR = re.compile(r"\b(?:in|during)\s+(?P<y>(?:19|20)\d{2})(?:-(?P<m>0[1-9]|1[0-2]))?\b(?![-.]\w)")
-LEFT_OVER = re.compile(
+IN_YEAR = Late(r"\b(?:in|during)\s+(?P<y>(?:19|20)\d{2})(?:-(?P<m>0[1-9]|1[0-2]))?\b(?![-.]\w)", r"\d")
+LEFT_OVER = Late(
     rf"\b(?:{_LONG_DAYS}|yesterday|today|tomorrow|tonight|ago|weeks?|weekends?|weekdays?|fortnight|months?|mornings?"
     rf"|afternoons?|evenings?|nights?|noon|quarters?|(?:working|business)\s+days?|(?:january|february|april|june|"
     rf"july|august"
     rf"|september|october|november|december)"
     r"|(?:at|between|from|after|before|until|till|since|by|around)\s+\d{1,2}(?::\d\d)?(?![\w./:-]|\s*[%°€$£]|"
     r"\s+[a-z]+s\b)"
-    r"|on\s+\d{1,2}\s*(?:,|and|or|&))\b"
+    r"|on\s+\d{1,2}\s*(?:,|and|or|&))\b",
+    rf"day|ago|week|tomorrow|fortnight|month|noon|quarter|{_OF_DAYPART}|{_OF_MONTH}|\d",
 )
 """Words of time that nothing was read from."""
-REPEATED = re.compile(
+REPEATED = Late(
     rf"\b(?:every|each|per)\s+(?:{_LONG_DAYS}|day|week|weekday|month|hour|morning|afternoon|evening|night)\b"
-    rf"|\b(?:hourly|daily|weekly|monthly)\b|\bon\s+{_LONG_DAYS[:-2]}s\b"
+    rf"|\b(?:hourly|daily|weekly|monthly)\b|\bon\s+{_LONG_DAYS[:-2]}s\b",
+    "every|each|per|ly|days",
 )
 """Times that come again are no one stretch."""
