@@ -74,6 +74,7 @@ class DataRoot:
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
+        self._signals = self.path / "activity" / "activity_signal.json", self.path / "activity_signal.json"
         self.metadata_db = self.path / "metadata.db"
         self.media = self.path / "media"
         self.journal = self.path / "journal.ndjson"
@@ -145,8 +146,7 @@ class DataRoot:
 
     def activity_signal(self) -> Path:
         """The live activity signal, or where it is expected `[gate-1]`."""
-        fallback = self.path / "activity_signal.json"
-        preferred = self.path / "activity" / "activity_signal.json"
+        preferred, fallback = self._signals  # made once: this is asked before every request
         return fallback if fallback.exists() and not preferred.exists() else preferred
 
     def blob(self, run_id: str, record_id: str, record_type: str, moment: datetime) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import shutil
 import sqlite3
@@ -67,6 +69,26 @@ def bundled_screens() -> Iterator[Screen]:
                 references = [(key, payload[key]["record_id"]) for key in ("window_ref", "uia_ref") if key in payload]
                 others = [(key, *rows[name]) for key, name in references if name in rows]
                 yield payload, handoff / payload["blob_path"], others
+
+
+def altered_screens(folder: Path, shades: int) -> Iterator[Screen]:
+    """The bundled screens in other shades: the same text, and no pixel that a cache knows. Kept in a folder."""
+    import numpy as np
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for shade in range(1, shades + 1):
+        for number, (payload, blob, others) in enumerate(bundled_screens()):
+            path = folder / f"{shade}-{number}.png"
+            if not path.exists():
+                with Image.open(blob) as image:
+                    pixels = np.asarray(image.convert("RGB"), dtype=np.uint8)
+                stream = io.BytesIO()
+                Image.fromarray(np.minimum(pixels, 255 - 3 * shade) + np.uint8(3 * shade)).save(stream, "PNG")
+                path.write_bytes(stream.getvalue())
+            content = path.read_bytes()
+            told = {"content_hash": hashlib.sha256(content).hexdigest(), "content_size": len(content)}
+            yield {**payload, **told, "content_type": "image/png"}, path, others
 
 
 def _row(

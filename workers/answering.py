@@ -22,6 +22,9 @@ _TAKE_REQUEST_S = 60.0
 _COME_BACK_S = 30.0
 """How soon a model has to come back that was interrupted, before it counts as hung."""
 
+_STOOD_S = 5.0
+"""After so long without a look at how the model does this process was stopped, or the machine slept, meanwhile."""
+
 _log = logging.getLogger("workers")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -113,6 +116,7 @@ class Answering:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._guard = threading.Lock()
         self._running: _Job | None = None
+        self._looked_at = time.monotonic()
         self.lost = ""
         """Why no more is to be expected of the model; empty while all is well."""
 
@@ -134,15 +138,24 @@ class Answering:
 
     def is_hung(self) -> bool:
         """Interrupt the model when it takes too long; tells whether it did not come back from that: no more is to be
-        expected of it. To be asked now and then."""
+        expected of it. To be asked every second or so: time in which nobody could ask counts against nobody."""
         now = time.monotonic()
         with self._guard:
             job = self._running
+            if now - self._looked_at > _STOOD_S:
+                self._begin_anew(job, now)
+            self._looked_at = now
             if job is None:
                 return False
             if job.interrupted_at is None and now - job.item_since > self._item_timeout_s:
                 self._interrupt(job)
             return job.interrupted_at is not None and now - job.interrupted_at > _COME_BACK_S
+
+    def _begin_anew(self, job: _Job | None, now: float) -> None:
+        self.idle_since = None if self.idle_since is None else now
+        if job is not None:
+            job.item_since = now
+            job.interrupted_at = None if job.interrupted_at is None else now
 
     def close(self) -> None:
         """Stop the thread, and what runs in it."""

@@ -1,9 +1,9 @@
 """Has a server do nothing while the user is active, whatever it is made of: a part of its keeper.
 
-    told to be quiet ── a moment ── still works? ── SIGSTOP … SIGCONT ── told to go on
+    told to be quiet ── works? ── SIGSTOP … SIGCONT ── told to go on
 
-Who waited for an answer has hung up, and a server that notices is quiet. One that does not, since its model cannot be
-ended from outside or it is only loading it, is stopped where it stands.
+A server that works is stopped where it stands: who waited for its answers hangs up meanwhile, and that it notices when
+it goes on. One that was idle is left alone, and looked at closely for a while.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 
 _LOOK_CLOSELY_S, _CLOSELY_FOR_S = 0.05, 2.0
-_YIELD_S = 0.1
-"""How long a server may take to stop working when its clients have hung up."""
+_TOO_SHORT_S = 0.02
+"""Too little time to judge by what was used in it."""
 
+_SCHED_CLOCK = 2
 _SHARE_OF_QUIET = 0.25
 """Of one core: to tell how it is takes far less, a model far more."""
 
@@ -28,7 +29,7 @@ class Quiet:
     def __init__(self) -> None:
         self._since: float | None = None
         self._seen: tuple[float, float] = 0.0, 0.0
-        """When it was last looked at, and how many seconds of the processor it had used by then."""
+        """When it was last looked at, be quiet wanted or not, and how many seconds of the processor it had used."""
         self.is_stopped = False
         """Whether the server is stopped by us."""
 
@@ -42,7 +43,6 @@ class Quiet:
         """Quiet is wanted from now on, or no more."""
         if is_wanted and self._since is None:
             self._since = time.monotonic()
-            self._seen = self._since, _cpu_s(server)
         elif not is_wanted:
             self._since = None
             if self.is_stopped:
@@ -51,15 +51,13 @@ class Quiet:
 
     def see_to(self, server: int, *, may_work: bool) -> bool:
         """Stop the server if it works all the same; tells whether it is stopped. To be called at every look."""
-        if self._since is None or self.is_stopped:
-            return self.is_stopped
         now, used_s = time.monotonic(), _cpu_s(server)
         elapsed_s = now - self._seen[0]
-        if elapsed_s < _LOOK_CLOSELY_S / 2:  # woken early: too little to judge by
-            return False
+        if self.is_stopped or elapsed_s < _TOO_SHORT_S:
+            return self.is_stopped
         works = used_s - self._seen[1] > elapsed_s * _SHARE_OF_QUIET
         self._seen = now, used_s
-        if works and not may_work and now - self._since > _YIELD_S:
+        if works and self._since is not None and not may_work:
             self.is_stopped = True
             _send_all(server, signal.SIGSTOP)
         return self.is_stopped
@@ -88,9 +86,8 @@ def _send_all(server: int, number: signal.Signals) -> None:
 
 
 def _cpu_s(server: int) -> float:
-    """Seconds of the processor that the server has used; 0 when it is gone."""
+    """Seconds of the processor that the server has used, by its own clock: clock_getcpuclockid(3); 0 when it is gone."""
     try:
-        fields = Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()
+        return time.clock_gettime(~server << 3 | _SCHED_CLOCK)
     except OSError:
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -19,6 +19,9 @@ from pipeline.gate.lookout import Lookout
 __all__ = ["MAX_FUTURE_S", "Gate", "GateTerms", "Lookout", "Moment", "Verdict", "read_clocks"]
 
 _MAX_SIGNAL_BYTES = 65_536
+_KNOWN_FOR_S = 0.1
+"""How long what was read of a file that has not changed since is known: it is read ten times a second or on change."""
+
 _LONGEST_GAP_S = 2.0
 """Idleness holds while it is seen to: not over a longer time in which nobody looked."""
 
@@ -59,6 +62,8 @@ class Gate:
         self._idle_since: float | None = None
         self._asked_at = 0.0
         self._told: Verdict | None = None
+        self._known: tuple[Path, _Mark | None, float] = Path(), None, 0.0
+        """What was read last, and when."""
         self._shut = ""
 
     def __call__(self) -> bool:
@@ -66,11 +71,17 @@ class Gate:
         return self.ask().open
 
     def ask(self) -> Verdict:
-        """Read the signal now. Threads ask one after the other: interleaved, seq would seem to run backwards."""
+        """Read the signal now, unless it was read a moment ago and has not changed since.
+
+        Threads ask one after the other: interleaved, seq would seem to run backwards.
+        """
         if self._shut:
             return Verdict(False, self._shut)
         with self._asking:
-            reading, now = _read(self._signal), self._clocks()
+            now = self._clocks()
+            if self._told is not None and self._is_known(now.boot_s):
+                return self._told
+            reading = self._read(now.boot_s)
             verdict = self._held(self._belief.judge(reading, now), now.boot_s)
             is_news = self._told is None or self._told.open != verdict.open
             self._told = verdict
@@ -85,6 +96,15 @@ class Gate:
     def tell(self, closed: Callable[[], None]) -> AbstractContextManager[None]:
         """Within this, have `closed` called as soon as the gate is: once, from another thread."""
         return self._lookout.tell(closed)
+
+    def _is_known(self, at_s: float) -> bool:
+        path, mark, read_at = self._known
+        return mark is not None and 0 <= at_s - read_at < _KNOWN_FOR_S and mark == _mark(path)
+
+    def _read(self, at_s: float) -> Reading:
+        path = self._signal()
+        self._known = path, _mark(path), at_s  # its mark first: what is written meanwhile is news
+        return _read(path)
 
     def _held(self, verdict: Verdict, at_s: float) -> Verdict:
         gap_s, self._asked_at = at_s - self._asked_at, at_s
@@ -101,9 +121,20 @@ class Gate:
         return Verdict(False, f"the user has been idle for less than resume_hold_s ({self._hold_s:g} s)")
 
 
-def _read(signal: Callable[[], Path]) -> Reading:
+_Mark = tuple[int, int, int]
+"""What is another one when a file was replaced or written."""
+
+
+def _mark(path: Path) -> _Mark | None:
     try:
-        path = signal()
+        found = os.stat(path)  # noqa: PTH116  asked before every request
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _read(path: Path) -> Reading:
+    try:
         # A FIFO in its place must not hang us.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:

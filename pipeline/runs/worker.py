@@ -23,8 +23,8 @@ from pipeline.gate import Gate
 from pipeline.runs.outages import wait_s
 from pipeline.runs.report import RunReport
 
-LOOK_EVERY_S = 0.5
-"""How often a worker that waits looks at the signal."""
+LOOK_EVERY_S, LOOK_AT_MOST_EVERY_S = 0.5, 0.1
+"""How often a worker that waits looks at the signal; the more often, the sooner idleness is to count."""
 
 NEWS_EVERY_S = 2.0
 """How often one that has done all looks whether evidence has come."""
@@ -62,7 +62,7 @@ class Worker:
         self._root = root
         self._gate = gate
         self._run = run
-        self._look_every_s = min(LOOK_EVERY_S, max(0.05, resume_hold_s / 4))
+        self._look_every_s = min(LOOK_EVERY_S, max(LOOK_AT_MOST_EVERY_S, resume_hold_s / 4))
         self._monotonic = monotonic
         self._stopped = threading.Event()
         self._errors_in_a_row = 0

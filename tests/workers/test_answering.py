@@ -85,6 +85,29 @@ def test_a_model_that_does_not_come_back_when_it_is_interrupted_counts_as_hung(m
         answering.close()
 
 
+def test_time_in_which_the_server_was_stopped_counts_against_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_COME_BACK_S", 0.1)
+    monkeypatch.setattr(module, "_STOOD_S", 0.3)
+    engine = SlowOn(PNG, deaf=True)
+    answering = Answering(TextService(engine), item_timeout_s=0.05)
+
+    async def work() -> list[bool]:
+        asked = asyncio.create_task(answering.answer([PNG]))
+        await asyncio.to_thread(engine.begun.wait, 10)
+        await asyncio.sleep(0.1)
+        found = [answering.is_hung()]  # interrupts it, and nobody looks for a while
+        await asyncio.sleep(0.5)
+        found.append(answering.is_hung())
+        engine.released.set()
+        await asked
+        return found
+
+    try:
+        assert asyncio.run(work()) == [False, False]
+    finally:
+        answering.close()
+
+
 class Bereft(NullEngine):
     """Stands on something that is gone."""
 
