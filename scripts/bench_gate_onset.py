@@ -70,22 +70,21 @@ def measure_onset(user: Sidecar, tree: Tree) -> dict[str, Any]:
     came_at = user.say(active=True)
     samples = [(0.0, tree.look())]
     quiet_at: float | None = None
-    moments = 0
-    while True:
+    moments, now = 0, 0.0
+    while now < _GIVE_UP_S:
         time.sleep(_SAMPLE_S)
-        used = tree.look()
-        now = time.monotonic() - came_at
+        used, now = tree.look(), time.monotonic() - came_at
         samples.append((now, used))
         before = before or (tree.by_process() if now > _EXPECTED_S else {})
-        quiet_at = quiet_at if quiet_at is not None else _first_quiet(samples)
-        stayed = quiet_at is not None and now > quiet_at + _STAYS_S
-        if now > _GIVE_UP_S or (stayed and _stays(samples, quiet_at)):
-            break
-        if stayed:
-            moments += 1
-            quiet_at = _first_quiet([item for item in samples if item[0] > quiet_at + WINDOW_S])
+        if quiet_at is None:
+            quiet_at = _first_quiet(samples)
+        elif now > quiet_at + _STAYS_S:
+            if _stays(samples, quiet_at):
+                break
+            moments, over = moments + 1, quiet_at + WINDOW_S
+            quiet_at = _first_quiet([item for item in samples if item[0] > over])
     quiet_s = quiet_at if quiet_at is not None else _GIVE_UP_S
-    found = {"quiet_ms": round(1000 * quiet_s), "quiet_for_a_moment_only": moments}
+    found: dict[str, Any] = {"quiet_ms": round(1000 * quiet_s), "quiet_for_a_moment_only": moments}
     found["rays_own_share_of_a_core"] = round((tree.used["ray"] - rays) / 1e9 / samples[-1][0], 4)
     return found | ({"cpu_ms_later": _later(before, tree.by_process())} if quiet_s > _EXPECTED_S else {})
 
@@ -114,7 +113,7 @@ def _first_quiet(samples: list[Sample]) -> float | None:
     return start[0]
 
 
-def _stays(samples: list[Sample], quiet_at: float | None) -> bool:
-    start = next(item for item in samples if quiet_at is not None and item[0] >= quiet_at)
+def _stays(samples: list[Sample], quiet_at: float) -> bool:
+    start = next(item for item in samples if item[0] >= quiet_at)
     end = samples[-1]
     return end[1] - start[1] <= SHARE * (end[0] - start[0]) * 1e9

@@ -1,4 +1,4 @@
-"""A sidecar to measure the gate with: says whether the user is active, ten times a second and at once when they come."""
+"""A sidecar to measure the gate with: says whether the user is there, ten times a second and at once when they come."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def _send_all(server: int, number: signal.Signals) -> None:
 
 
 def _cpu_s(server: int) -> float:
-    """Seconds of the processor that the server has used, by its own clock: clock_getcpuclockid(3); 0 when it is gone."""
+    """Seconds of the processor that the server has used, by its clock (clock_getcpuclockid(3)); 0 when it is gone."""
     try:
         return time.clock_gettime(~server << 3 | _SCHED_CLOCK)
     except OSError:

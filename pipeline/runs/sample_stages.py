@@ -39,9 +39,6 @@ from schemas.serving import SampleFailure
 
 _BLAMED = SampleFailure("server_gone", "the model server died each time it had this sample", retryable=True)
 _PAUSE_S = 0.25
-_START_S = 1.0
-"""How long the processes of a server that is being started may take to be known."""
-
 Started = TypeVar("Started")
 
 EMBED = "embed"
@@ -215,7 +212,7 @@ class SampleStages:
         try:
             return start()
         except Blocked:
-            quiet_servers(self.work.root, wait_s=_START_S)
+            quiet_servers(self.work.root)  # it was told to go on since the gate closed
             raise
 
     def _run(

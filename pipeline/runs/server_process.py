@@ -154,11 +154,30 @@ def end(root: DataRoot, kind: str, grace_s: float) -> int | None:
     return processes[0].pid
 
 
-def tell_keeper(root: DataRoot, kind: str, number: signal.Signals, wait_s: float = 0.0) -> None:
-    """Send a signal to the keeper of a server, where there is one."""
-    processes = holders(root, kind, wait_s)
+def tell_keeper(root: DataRoot, kind: str, number: signal.Signals) -> None:
+    """Send BE_QUIET or GO_ON to the keeper of a server, where there is one.
+
+    One that this process has only just started, and that would be ended by a signal, is stopped itself, or let go on.
+    """
+    processes = holders(root, kind, wait_s=0)
     if len(processes) > 1:
-        _send(root, kind, processes[-1:], number, to_go_on=False)
+        _send(root, kind, processes[-1:], number, to_go_on=number == GO_ON)
+        return
+    for process in _just_started(root, kind):
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGCONT if number == GO_ON else signal.SIGSTOP)
+
+
+def _just_started(root: DataRoot, kind: str) -> list[psutil.Process]:
+    """The keeper that this process started for a kind of server, and what it may have started already."""
+    run_file = str(root.worker_file(kind))
+    found = []
+    for keeper in _children:
+        if keeper.poll() is None and isinstance(keeper.args, list) and run_file in keeper.args:
+            with suppress(psutil.NoSuchProcess):
+                process = psutil.Process(keeper.pid)
+                found += [process, *process.children(recursive=True)]
+    return found
 
 
 def last_words(log_file: Path, start: int) -> str:

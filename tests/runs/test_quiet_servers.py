@@ -142,6 +142,19 @@ def test_a_server_that_was_stopped_while_it_loaded_goes_on_when_it_is_wanted_aga
     assert reads(start(root))
 
 
+def test_a_server_that_is_only_being_started_stands_still_and_comes_up_when_it_is_wanted(
+    root: DataRoot,
+) -> None:
+    root.workers.mkdir(parents=True)
+    root.logs.mkdir()
+    assert holds.hold(root, "ocr")
+    keeper = spawn(root, "ocr", command(root, "ocr", load_s=0.5), root.logs / "ocr.log", LIMITS)
+    assert keeper is not None
+    quiet_servers(root)  # at once, so that it cannot have said yet who it is; if it has, its server is stopped
+    assert until(lambda: psutil.Process(keeper.pid).status() == psutil.STATUS_STOPPED or state(root) == "paused")
+    assert reads(start(root))
+
+
 def test_the_server_that_questions_use_works_once_it_is_ready(root: DataRoot) -> None:
     server = start(root, "embed", light=True)
     quiet_servers(root)
