@@ -120,7 +120,7 @@ class Keeper:
                 return True
             if self.quiet.see_to(self.server, may_work=self.is_light and health is not None):
                 if self.users.want_it_no_more:
-                    self.why = "it would not stop working for the user, and nobody uses it"
+                    self.why = "it was stopped for the user, and nobody uses it"
                     return True
                 start_by += _LOOK_EVERY_S
                 if health is not None:
