@@ -102,7 +102,7 @@ def _runner(
     settings, root = session.settings, session.root
     if settings.profile != FULL:
         log.info(NO_VLM)
-    choice = choose_engine(engine.value, ray_address, root, settings, terms, cpu_budget())
+    choice = choose_engine(engine.value, ray_address, root, settings, terms, cpu_budget(), for_worker=True)
     log.info("engine: %s (%s)", choice.engine.name, choice.why)
 
     def run_once() -> RunReport:

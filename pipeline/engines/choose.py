@@ -27,16 +27,21 @@ class Choice:
 
 
 def choose_engine(
-    wanted: EngineName, address: str, root: DataRoot, settings: Settings, terms: GateTerms, cpus: int
-) -> Choice:
-    """Choose and make the engine. Nothing is started yet.
+    wanted: EngineName, address: str, root: DataRoot, settings: Settings, terms: GateTerms, cpus: int,
+    *, for_worker: bool = False,
+) -> Choice:  # fmt: skip
+    """Choose and make the engine. Nothing is started yet. A worker ends its runs whenever the user comes.
 
     Raises Unavailable when Ray is wanted and not installed, ContractInvalid for an address that is not on loopback or a
     token that others may read, UsageError for an address beside `local`.
     """
     if wanted == "local" and address:
         raise UsageError("--ray-address is of no use with --engine local")
-    name, why = ("ray" if wanted == "ray" else "local", "as asked for") if wanted != "auto" else _auto(address, cpus)
+    name, why = (
+        ("ray" if wanted == "ray" else "local", "as asked for")
+        if wanted != "auto"
+        else _auto(address, cpus, for_worker)
+    )
     if name == "local":
         return Choice(LocalEngine(root), why)
     from pipeline.engines.ray import RayEngine
@@ -50,9 +55,11 @@ def choose_engine(
     return Choice(RayEngine(root, settings, terms, cpus, address), why)
 
 
-def _auto(address: str, cpus: int) -> tuple[str, str]:
+def _auto(address: str, cpus: int, for_worker: bool) -> tuple[str, str]:
     if address:
         return "ray", "chosen by auto: a Ray address was given"
+    if for_worker:
+        return "local", "chosen by auto: it ends at once when the user comes, and Ray takes seconds"
     if cpus < RAY_PAYS_FROM_CPUS:
         return "local", f"chosen by auto: {cpus} CPU{'s' if cpus != 1 else ''}, Ray pays from {RAY_PAYS_FROM_CPUS}"
     if importlib.util.find_spec("ray") is None:

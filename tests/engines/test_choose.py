@@ -59,6 +59,21 @@ def test_auto_goes_by_address_and_cpus_and_says_so(
     assert (choice.engine.name, choice.why) == (engine, why)
 
 
+@pytest.mark.usefixtures("with_ray")
+@pytest.mark.parametrize(
+    ("wanted", "address", "engine", "why"),
+    [
+        ("auto", "", "local", "chosen by auto: it ends at once when the user comes, and Ray takes seconds"),
+        ("auto", "127.0.0.1:6379", "ray", "chosen by auto: a Ray address was given"),
+        ("ray", "", "ray", "as asked for"),
+    ],
+)
+def test_auto_is_local_for_a_worker(wanted: EngineName, address: str, engine: str, why: str, tmp_path: Path) -> None:
+    terms = GateTerms(max_age_s=2.0, min_idle_s=0.0, assume_idle_when_missing=False)
+    choice = choose_engine(wanted, address, DataRoot(tmp_path), Settings(), terms, 16, for_worker=True)
+    assert (choice.engine.name, choice.why) == (engine, why)
+
+
 @pytest.mark.usefixtures("without_ray")
 def test_without_ray_auto_is_local_and_ray_is_refused(tmp_path: Path) -> None:
     choice = choose(tmp_path, "auto", cpus=16)
