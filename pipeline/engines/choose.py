@@ -37,11 +37,7 @@ def choose_engine(
     """
     if wanted == "local" and address:
         raise UsageError("--ray-address is of no use with --engine local")
-    name, why = (
-        ("ray" if wanted == "ray" else "local", "as asked for")
-        if wanted != "auto"
-        else _auto(address, cpus, for_worker)
-    )
+    name, why = _auto(address, cpus, for_worker=for_worker) if wanted == "auto" else (wanted, "as asked for")
     if name == "local":
         return Choice(LocalEngine(root), why)
     from pipeline.engines.ray import RayEngine
@@ -55,7 +51,7 @@ def choose_engine(
     return Choice(RayEngine(root, settings, terms, cpus, address), why)
 
 
-def _auto(address: str, cpus: int, for_worker: bool) -> tuple[str, str]:
+def _auto(address: str, cpus: int, *, for_worker: bool) -> tuple[str, str]:
     if address:
         return "ray", "chosen by auto: a Ray address was given"
     if for_worker:

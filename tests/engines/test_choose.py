@@ -69,8 +69,7 @@ def test_auto_goes_by_address_and_cpus_and_says_so(
     ],
 )
 def test_auto_is_local_for_a_worker(wanted: EngineName, address: str, engine: str, why: str, tmp_path: Path) -> None:
-    terms = GateTerms(max_age_s=2.0, min_idle_s=0.0, assume_idle_when_missing=False)
-    choice = choose_engine(wanted, address, DataRoot(tmp_path), Settings(), terms, 16, for_worker=True)
+    choice = choose_engine(wanted, address, DataRoot(tmp_path), Settings(), TERMS, 16, for_worker=True)
     assert (choice.engine.name, choice.why) == (engine, why)
 
 
