@@ -69,6 +69,23 @@ def test_what_the_sidecar_says_decides_when_it_is_fresh(
     assert signal.asked(**changes) == (is_open, reason)
 
 
+def test_what_was_just_written_is_read_although_the_file_looks_the_same(signal: Signal) -> None:
+    assert signal.asked(seq=5)[0]
+    found = signal.path.stat()
+    signal.write(seq=4)
+    os.utime(signal.path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    assert signal.gate.ask().reason == "the activity signal's seq ran backwards"
+
+
+def test_a_file_that_looks_the_same_for_long_is_read_ten_times_a_second(signal: Signal) -> None:
+    for seq in (5, 4):
+        signal.write(seq=seq)
+        os.utime(signal.path, ns=(0, 0))
+        assert signal.gate.ask().open
+    signal.now += timedelta(seconds=0.1)
+    assert not signal.gate.ask().open
+
+
 @pytest.mark.parametrize(
     "content",
     [

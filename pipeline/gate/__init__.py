@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -21,6 +22,9 @@ __all__ = ["MAX_FUTURE_S", "Gate", "GateTerms", "Lookout", "Moment", "Verdict", 
 _MAX_SIGNAL_BYTES = 65_536
 _KNOWN_FOR_S = 0.1
 """How long what was read of a file that has not changed since is known: it is read ten times a second or on change."""
+
+_COARSE_NS = 20_000_000
+"""A file that was changed less long ago may change again and look the same: file systems tell time in steps."""
 
 _LONGEST_GAP_S = 2.0
 """Idleness holds while it is seen to: not over a longer time in which nobody looked."""
@@ -103,7 +107,9 @@ class Gate:
 
     def _read(self, at_s: float) -> Reading:
         path = self._signal()
-        self._known = path, _mark(path), at_s  # its mark first: what is written meanwhile is news
+        mark = _mark(path)  # before it is read: what is written meanwhile is news
+        is_told = mark is not None and time.time_ns() - mark[1] > _COARSE_NS
+        self._known = path, mark if is_told else None, at_s
         return _read(path)
 
     def _held(self, verdict: Verdict, at_s: float) -> Verdict:
@@ -122,7 +128,7 @@ class Gate:
 
 
 _Mark = tuple[int, int, int]
-"""What is another one when a file was replaced or written."""
+"""What is another one when a file was replaced or written: its number, when it was changed, its size."""
 
 
 def _mark(path: Path) -> _Mark | None:
