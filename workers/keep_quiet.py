@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-_LOOK_CLOSELY_S, _CLOSELY_FOR_S = 0.05, 2.0
+_LOOK_CLOSELY_S, _CLOSELY_FOR_S = 0.1, 0.5
 _TOO_SHORT_S = 0.02
 """Too little time to judge by what was used in it."""
 
