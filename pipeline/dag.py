@@ -4,31 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.metadata import version as package_version
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.errors import UsageError
-from pipeline.stages import build_spans as spans
-from pipeline.stages import choose_keyframes as keyframes
-from pipeline.stages import find_ui_elements as elements
-from pipeline.stages.build_spans import build_spans
-from pipeline.stages.choose_keyframes import choose_keyframes
-from pipeline.stages.describe_screen import describe_screen
-from pipeline.stages.embed_spans import embed_spans
-from pipeline.stages.find_text_lines import find_text_lines
-from pipeline.stages.find_ui_elements import find_ui_elements
-from pipeline.stages.list_dialogs import list_dialogs
-from pipeline.stages.list_frames import list_frames
-from pipeline.stages.list_screens import list_screens
-from pipeline.stages.list_ui_elements import list_ui_elements
-from pipeline.stages.list_windows import list_windows
-from pipeline.stages.track_lines import track_lines
-from pipeline.stages.visit_urls import visit_urls
-from schemas.arrow import table_schema
+from pipeline.stages.thresholds import KEYFRAMES, SPANS, UI_ELEMENTS
 from schemas.canonical import canonical_sha256
-from schemas.evidence import FRAME, WINDOW
-from schemas.facts import KEYFRAME, SPAN
-from schemas.serving import ModelIdentity
+from schemas.record_types import FRAME, KEYFRAME, SPAN, WINDOW
+from schemas.table_texts import table_text
+
+if TYPE_CHECKING:
+    from schemas.serving import ModelIdentity
 
 
 @dataclass(frozen=True)
@@ -44,7 +31,6 @@ class Stage:
     version: int
     scope: Literal["sample", "day"]
     table: str
-    function: Callable[..., Any]
     record_type: str = ""
     sources: tuple[str, ...] = ()
     model: str = ""
@@ -52,6 +38,15 @@ class Stage:
     seconds_each: float = 0.0005
     gives: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The stage itself: the function of its name, in the module of that name under `pipeline.stages`.
+
+        Loaded when it is asked for, and Arrow with it: who only wants to know how far a stage is does without both.
+        """
+        function: Callable[..., Any] = getattr(import_module(f"pipeline.stages.{self.name}"), self.name)
+        return function
 
     @property
     def config_hash(self) -> str:
@@ -73,56 +68,56 @@ class Stage:
         """
         return canonical_sha256({
             "config_hash": self.config_hash,
-            "schema": table_schema(self.table).to_string(),
+            "schema": table_text(self.table),
             "model_digest": model.model_digest if model else "",
             **({"prompt_hash": prompt_hash} if prompt_hash else {}),
         })  # fmt: skip
 
 
 STAGES: tuple[Stage, ...] = (
-    Stage("list_frames", 1, "sample", "frames", list_frames, record_type=FRAME),
-    Stage("list_windows", 1, "sample", "windows", list_windows, record_type=WINDOW),
+    Stage("list_frames", 1, "sample", "frames", record_type=FRAME),
+    Stage("list_windows", 1, "sample", "windows", record_type=WINDOW),
     Stage(
-        "visit_urls", 1, "day", "url_visits", visit_urls,
+        "visit_urls", 1, "day", "url_visits",
         sources=("evidence", "list_frames", "list_windows"), hour_column="first_seen_utc",
         parameters={"public_suffixes": package_version("publicsuffixlist")},
     ),
     Stage(
-        "find_text_lines", 1, "sample", "records", find_text_lines,
+        "find_text_lines", 1, "sample", "records",
         record_type=FRAME, model="ocr", seconds_each=2.0,
     ),
     Stage(
-        "track_lines", 1, "day", "line_tracks", track_lines,
+        "track_lines", 1, "day", "line_tracks",
         sources=("list_frames", "find_text_lines"), hour_column="first_seen_utc",
     ),
     Stage(
-        "build_spans", 1, "day", "spans", build_spans,
+        "build_spans", 1, "day", "spans",
         sources=("list_frames", "visit_urls", "track_lines"), hour_column="first_seen_utc",
-        parameters=spans.PARAMETERS, gives=SPAN,
+        parameters=SPANS, gives=SPAN,
     ),
     Stage(
-        "embed_spans", 1, "sample", "records", embed_spans,
+        "embed_spans", 1, "sample", "records",
         record_type=SPAN, model="embed", seconds_each=0.05,
     ),
     Stage(
-        "choose_keyframes", 1, "day", "keyframes", choose_keyframes,
-        sources=("list_frames", "track_lines"), hour_column="ts_utc", parameters=keyframes.PARAMETERS, gives=KEYFRAME,
+        "choose_keyframes", 1, "day", "keyframes",
+        sources=("list_frames", "track_lines"), hour_column="ts_utc", parameters=KEYFRAMES, gives=KEYFRAME,
     ),
     Stage(
-        "describe_screen", 1, "sample", "records", describe_screen,
+        "describe_screen", 1, "sample", "records",
         record_type=KEYFRAME, model="vlm", seconds_each=1.0,
     ),
-    Stage("list_screens", 1, "day", "screens", list_screens, sources=("describe_screen",), hour_column="ts_utc"),
+    Stage("list_screens", 1, "day", "screens", sources=("describe_screen",), hour_column="ts_utc"),
     Stage(
-        "list_ui_elements", 1, "day", "ui_elements", list_ui_elements,
+        "list_ui_elements", 1, "day", "ui_elements",
         sources=("describe_screen",), hour_column="ts_utc",
     ),
     Stage(
-        "find_ui_elements", 2, "day", "ui_elements", find_ui_elements,
+        "find_ui_elements", 2, "day", "ui_elements",
         sources=("evidence", "list_frames", "choose_keyframes", "find_text_lines", "describe_screen"),
-        hour_column="ts_utc", parameters=elements.PARAMETERS,
+        hour_column="ts_utc", parameters=UI_ELEMENTS,
     ),
-    Stage("list_dialogs", 1, "day", "dialogs", list_dialogs, sources=("describe_screen",), hour_column="ts_utc"),
+    Stage("list_dialogs", 1, "day", "dialogs", sources=("describe_screen",), hour_column="ts_utc"),
 )  # fmt: skip
 """All stages, each after those it stands on."""
 

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, StrictBool, StrictStr, StringConstraints
 
+from schemas.activity import ActivitySignal
 from schemas.chronicle import SessionComplete
 from schemas.contract_version import CONTRACT_VERSION, SCHEMA_HASH
-from schemas.evidence import ActivitySignal, Frame, InputSummary, Record, UiaSnapshot, WindowMeta
+from schemas.evidence import Frame, InputSummary, Record, UiaSnapshot, WindowMeta
 from schemas.fields import Foreign
 from schemas.handoff import (
     COMPLETED,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, ValidationError
+from pydantic import Field, StrictBool, StrictInt, StrictStr, ValidationError
 from pydantic_core import ErrorDetails
 
+from schemas.activity import Seconds
 from schemas.fields import Foreign, Sha256
 from schemas.record_types import FRAME as FRAME
 from schemas.record_types import INPUT as INPUT
@@ -16,7 +17,6 @@ from schemas.record_types import WINDOW as WINDOW
 
 Number32 = Annotated[StrictInt, Field(ge=-(2**31), lt=2**31)]
 Number64 = Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]
-Seconds = Annotated[StrictInt | StrictFloat, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Rect = Annotated[list[Number32], Field(min_length=4, max_length=4)]
 """`[left, top, right, bottom]` in screen pixels, right and bottom exclusive."""
 
@@ -135,16 +135,6 @@ class UiaSnapshot(Record):
     focus_path: list[UiaNode] = Field(default_factory=list)
     context_peers: list[UiaNode] = Field(default_factory=list)
     operables: list[UiaNode] = Field(default_factory=list)
-
-
-class ActivitySignal(Foreign):
-    """Is the user there: written by the sidecar 4 to 20 times a second `[gate-1]`."""
-
-    ts_utc: StrictStr
-    idle_seconds: Seconds
-    user_active: StrictBool
-    source: StrictStr | None = None
-    seq: StrictInt | None = None
 
 
 RecordModel = TypeVar("RecordModel", bound=Record)

@@ -9,12 +9,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from schemas.fields import Contract, Int32, Sha256, UtcTime
-
-SPAN = "derived.span"
-"""The record type of rows of `spans`: models are shown them as samples."""
-
-KEYFRAME = "derived.keyframe"
-"""The record type of rows of `keyframes`: a VLM is shown their frames as samples."""
+from schemas.record_types import KEYFRAME
 
 
 def keyframe_id(run_id: str, frame_id: str) -> str:

@@ -35,8 +35,8 @@ from pipeline.query.near_spans import Meaning  # noqa: E402
 from pipeline.stores.text_index import TextIndex  # noqa: E402
 from pipeline.stores.text_tokens import match_any  # noqa: E402
 from schemas.canonical import sha256_hex  # noqa: E402
-from schemas.facts import SPAN  # noqa: E402
 from schemas.record import vector_sha256  # noqa: E402
+from schemas.record_types import SPAN  # noqa: E402
 from schemas.serving import Embedded, ModelIdentity  # noqa: E402
 from workers.embed_service import EmbedService  # noqa: E402
 from workers.server import options, serve  # noqa: E402

@@ -1,7 +1,7 @@
 """Writes what is generated from the code, or with `--check` tells what is stale.
 
-JSON Schemas and `docs/schemas.md` come from the models, `docs/cli.md` from the commands, `schemas/*_pb2.py` from the
-protobuf schemas.
+JSON Schemas, the texts of Arrow schemas and `docs/schemas.md` come from the models, `docs/cli.md` from the commands,
+`schemas/*_pb2.py` from the protobuf schemas.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from generate_docs import cli_page, schemas_page
 from generate_protobuf import protobuf_modules
-from generate_schemas import json_schemas
+from generate_schemas import json_schemas, table_texts
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SCHEMAS = Path("schemas", "generated")
@@ -21,6 +21,7 @@ SCHEMAS = Path("schemas", "generated")
 def generated() -> dict[Path, str]:
     """Every generated file, by its path in the repository, and what belongs in it."""
     files = {SCHEMAS / f"{name}.schema.json": text for name, text in json_schemas().items()}
+    files[SCHEMAS / "tables.json"] = table_texts()
     pages = {Path("docs", "schemas.md"): schemas_page(), Path("docs", "cli.md"): cli_page()}
     return {**files, **pages, **protobuf_modules(REPOSITORY)}
 

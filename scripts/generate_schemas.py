@@ -1,4 +1,4 @@
-"""JSON Schemas of all contract models."""
+"""JSON Schemas of all contract models, and the Arrow schemas of all tables as text."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from types import ModuleType
 
 from pydantic import BaseModel
 
+import schemas.activity
 import schemas.answer
 import schemas.bundle
 import schemas.chronicle
@@ -18,9 +19,11 @@ import schemas.handoff
 import schemas.record
 import schemas.screen
 import schemas.serving
+from schemas.arrow import TABLES, table_schema
 
 MODULES: tuple[ModuleType, ...] = (
     schemas.evidence,
+    schemas.activity,
     schemas.handoff,
     schemas.chronicle,
     schemas.bundle,
@@ -40,6 +43,11 @@ def json_schemas() -> dict[str, str]:
         for module in MODULES
         for model in _models(module)
     }
+
+
+def table_texts() -> str:
+    """The Arrow schema of every fact table as Arrow writes it, by the table's name, as JSON."""
+    return json.dumps({table: table_schema(table).to_string() for table in TABLES}, indent=2) + "\n"
 
 
 def _schema(model: type[BaseModel]) -> dict[str, object]:

@@ -27,6 +27,11 @@ def test_names_are_unique_and_each_day_stage_says_by_which_hour_it_is_filed() ->
     assert all(bool(item.record_type) == (item.scope == "sample") for item in STAGES)
 
 
+def test_each_stage_is_the_function_of_its_name() -> None:
+    found = [(item.function.__module__, item.function.__name__) for item in STAGES]
+    assert found == [(f"pipeline.stages.{item.name}", item.name) for item in STAGES]
+
+
 def test_selected_stages_keep_the_order_of_the_dag() -> None:
     chosen = select(["track_lines", "list_frames", "track_lines"])
     assert [item.name for item in chosen] == ["list_frames", "track_lines"]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from pipeline.cli.context import DataRootOption, JsonOption, SetOption, open_session
 from pipeline.cli.show_forecast import show_forecast
 from pipeline.errors import ContractInvalid, NotAvailableYet
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def add(app: typer.Typer) -> None:
@@ -46,6 +47,8 @@ def plan(
 
 
 def _show(console: Console, result: dict[str, Any]) -> None:
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("stage", "waits", "takes", "stale", "takes", "why"):
         table.add_column(title, justify="left" if title in ("stage", "why") else "right")

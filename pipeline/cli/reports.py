@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import gc
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from pipeline.cli.context import DataRootOption, JsonOption, Session, SetOption, open_session
 from pipeline.cli.show_forecast import show_forecast
 from pipeline.cli.show_indexes import show_indexes
 from pipeline.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _MARKS = {"ok": "ok     ", "warning": "WARNING", "failure": "FAILURE"}
 
@@ -113,6 +114,8 @@ def settings(
     rows = explain_settings(session.root.settings_file, session.flags)
 
     def show(console: Console) -> None:
+        from rich.table import Table
+
         table = Table(box=None, pad_edge=False, header_style="bold")
         for title in ("setting", "value", "from", "meaning"):
             table.add_column(title, overflow="fold")
@@ -125,6 +128,8 @@ def settings(
 
 
 def _show_status(report: dict[str, Any], console: Console) -> None:
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("stage", "done", "pending", "failed", "parked", "time left"):
         table.add_column(title, justify="left" if title == "stage" else "right")

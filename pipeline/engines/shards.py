@@ -17,8 +17,9 @@ from pipeline.stores.catalog import Sample
 from pipeline.stores.evidence import EvidenceStore
 from schemas.arrow import table_schema
 from schemas.evidence import Frame, parse_record
-from schemas.facts import KEYFRAME, frame_of_keyframe
+from schemas.facts import frame_of_keyframe
 from schemas.fields import from_utc_microseconds
+from schemas.record_types import KEYFRAME
 from schemas.screen import ScreenReader
 from schemas.serving import FrameRef, ModelIdentity, RunFile, SampleFailure, TextReader
 

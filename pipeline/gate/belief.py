@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from pipeline.gate.clocks import Moment
-from schemas.evidence import ActivitySignal
+from schemas.activity import ActivitySignal
 from schemas.fields import parse_utc
 
 MAX_FUTURE_S = 2.0

@@ -18,7 +18,9 @@ from pipeline.stores.landscape import (
     SPANS_BY,
     KeepGoing,
     Manifest,
+    is_complete,
     open_landscape,
+    read_manifest,
 )
 
 _MARK = "landscape"
@@ -78,7 +80,7 @@ def landscape_at_a_glance(root: DataRoot, catalog: Catalog) -> Published:
     noted = seen(catalog, _MARK)
     if noted is None:
         return landscape_published(root, catalog)
-    published = _open(root)
+    published = _look(root)
     built_us = published_at_us(root.landscape_manifest) if published else None
     sound = published is None or (catalog.mark(_MARK) or "").partition(" ")[2] == published.manifest_sha256
     return Published(built_us, noted and sound)
@@ -118,6 +120,15 @@ def _open(root: DataRoot) -> Manifest | None:
     except ContractInvalid:
         return None
     return landscape.manifest if landscape else None
+
+
+def _look(root: DataRoot) -> Manifest | None:
+    """The manifest, where what it tells of is there, without opening that."""
+    try:
+        manifest = read_manifest(root)
+    except ContractInvalid:
+        return None
+    return manifest if manifest and is_complete(root, manifest) else None
 
 
 def _mark(catalog: Catalog, value: str) -> None:

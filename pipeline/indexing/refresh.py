@@ -10,7 +10,7 @@ from pipeline.indexing.published import Published, note_seen, published_at_us, s
 from pipeline.stores.catalog import Catalog
 from pipeline.stores.counts import count_days
 from pipeline.stores.text_index import TextIndex
-from schemas.evidence import FRAME
+from schemas.record_types import FRAME
 
 if TYPE_CHECKING:
     from pipeline.indexing.build import KeepGoing

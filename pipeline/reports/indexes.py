@@ -16,8 +16,8 @@ from pipeline.stores.evidence import EvidenceStore
 from pipeline.stores.index_rows import Coverage
 from pipeline.stores.landscape import read_manifest
 from pipeline.stores.text_index import REMEDY, TextIndex
-from schemas.evidence import FRAME
 from schemas.fields import from_utc_microseconds, utc_text
+from schemas.record_types import FRAME
 
 _NEVER_RUN = Published(None, False)
 

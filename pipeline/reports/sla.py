@@ -20,8 +20,8 @@ from pipeline.stores.catalog import Catalog
 from pipeline.stores.counts import count_days, count_outcomes, count_samples
 from pipeline.stores.idle import idle_hours_per_day
 from pipeline.stores.paces import pace_of
-from schemas.evidence import FRAME
 from schemas.fields import from_utc_microseconds, parse_utc, utc_microseconds
+from schemas.record_types import FRAME
 
 DAY_US = 86_400_000_000
 _LOOKED_BACK_DAYS = 14

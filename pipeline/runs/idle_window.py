@@ -17,7 +17,7 @@ from pipeline.dataroot import DataRoot
 from pipeline.errors import UsageError
 from pipeline.settings import Settings
 from pipeline.stores.catalog import Catalog
-from schemas.evidence import ActivitySignal
+from schemas.activity import ActivitySignal
 from schemas.fields import parse_utc
 
 _MARK = "idle_window"

@@ -14,14 +14,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.stages.thresholds import SPANS
 from pipeline.stages.track_lines import inside_window
 from schemas.arrow import table_schema
 from schemas.canonical import canonical_sha256, sha256_hex
-from schemas.facts import SPAN
-
-PARAMETERS = {"longest_gap_s": 300, "longest_span_s": 1_800, "longest_text": 1_500}
-"""A gap without a frame ends a span, and so does its length: a film of two hours is several spans. The text is bounded
-in characters: an embedding model reads no more of it."""
+from schemas.record_types import SPAN
 
 FRAME_COLUMNS = [
     "frame_id", "run_id", "ts_utc", "app", "window_title", "window_hwnd",
@@ -92,8 +89,8 @@ def _cut(frames: Sequence[Row], visits: _Visits) -> Iterator[_Span]:
 
 
 def _goes_on(frames: Sequence[Row], moment: datetime) -> bool:
-    within_gap = moment - frames[-1]["ts_utc"] <= timedelta(seconds=PARAMETERS["longest_gap_s"])
-    return bool(within_gap and moment - frames[0]["ts_utc"] <= timedelta(seconds=PARAMETERS["longest_span_s"]))
+    within_gap = moment - frames[-1]["ts_utc"] <= timedelta(seconds=SPANS["longest_gap_s"])
+    return bool(within_gap and moment - frames[0]["ts_utc"] <= timedelta(seconds=SPANS["longest_span_s"]))
 
 
 def _text(span: _Span, tracks: Sequence[Row]) -> tuple[str, list[str]]:
@@ -107,11 +104,11 @@ def _text(span: _Span, tracks: Sequence[Row]) -> tuple[str, list[str]]:
         box = (track["left"], track["top"], track["right"], track["bottom"])
         if inside_window(box, span.frames[index]) is not False:
             found.append((index, track["top"], track["left"], track["text"], track["track_id"]))
-    title = (span.frames[0]["window_title"] or "")[: PARAMETERS["longest_text"]]
+    title = (span.frames[0]["window_title"] or "")[: SPANS["longest_text"]]
     texts: dict[str, str | None] = {title: None} if title else {}
     length = len(title)
     for *_, text, track_id in sorted(found):
-        if text not in texts and length + 1 + len(text) <= PARAMETERS["longest_text"]:
+        if text not in texts and length + 1 + len(text) <= SPANS["longest_text"]:
             texts[text] = track_id
             length += 1 + len(text)
     return "\n".join(texts), [track_id for track_id in texts.values() if track_id is not None]

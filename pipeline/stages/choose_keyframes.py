@@ -14,15 +14,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.stages.thresholds import MIN_NEW_LINES, SLOTS_PER_HOUR
 from schemas.arrow import table_schema
 from schemas.facts import keyframe_id
 from schemas.fields import utc_microseconds
 
-SLOTS_PER_HOUR = 12
-MIN_NEW_LINES = 4
-"""A clock that ticks is one new line; below this many since the last change, nothing happened."""
-
-PARAMETERS = {"slots_per_hour": SLOTS_PER_HOUR, "min_new_lines": MIN_NEW_LINES}
 FRAME_COLUMNS = ["frame_id", "run_id", "ts_utc", "content_hash", "app", "window_hwnd", "window_title"]
 TRACK_COLUMNS = ["first_frame_id"]
 WINDOW, LINES, PICTURE = "window", "lines", "picture"

@@ -13,26 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.stages.plain_boxes import (
+from pipeline.stages.plain_boxes import Box, Pixels, closed_permille, ground_around, inside, reach
+from pipeline.stages.thresholds import (
+    BUTTON_HIGHEST,
+    BUTTON_LEAST_BESIDE,
+    BUTTON_LONGEST,
+    BUTTON_MOST_ABOVE,
+    BUTTON_MOST_BESIDE,
+    BUTTON_UNEVEN,
     CLOSED_PERMILLE,
-    Box,
-    Pixels,
-    closed_permille,
-    ground_around,
-    inside,
-    reach,
 )
-
-MOST_BESIDE, MOST_ABOVE, LEAST_BESIDE = 48, 20, 3
-"""Pixels of ground between a text and the border of its button."""
-
-UNEVEN, HIGHEST, LONGEST = 5, 64, 30
-"""How much left and right may differ (and a tenth of both), height of a button in pixels, letters in its text."""
-
-PARAMETERS = {
-    "margins": f"{MOST_BESIDE} {MOST_ABOVE} {LEAST_BESIDE} {UNEVEN}",
-    "sizes": f"{HIGHEST} {LONGEST}",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +43,7 @@ def find_buttons(pixels: Pixels, lines: Sequence[Mapping[str, Any]]) -> list[But
     boxes = [tuple(line["bbox"]) for line in lines]
     found = []
     for number, line in enumerate(lines):
-        if len(line["text"]) > LONGEST or ":" in line["text"]:
+        if len(line["text"]) > BUTTON_LONGEST or ":" in line["text"]:
             continue
         around = _box_around(pixels, boxes[number])
         if around is not None and not any(inside(box, around[0]) for n, box in enumerate(boxes) if n != number):
@@ -69,17 +59,17 @@ def _box_around(pixels: Pixels, text: Box) -> tuple[Box, int] | None:
     left, top, right, bottom = text
     middle = (top + bottom) // 2
     margins = [
-        reach(pixels[middle, max(0, left - MOST_BESIDE) : left][::-1], ground),
-        reach(pixels[max(0, top - MOST_ABOVE) : top, left + 1][::-1], ground),
-        reach(pixels[middle, right : right + MOST_BESIDE], ground),
-        reach(pixels[bottom : bottom + MOST_ABOVE, left + 1], ground),
+        reach(pixels[middle, max(0, left - BUTTON_MOST_BESIDE) : left][::-1], ground),
+        reach(pixels[max(0, top - BUTTON_MOST_ABOVE) : top, left + 1][::-1], ground),
+        reach(pixels[middle, right : right + BUTTON_MOST_BESIDE], ground),
+        reach(pixels[bottom : bottom + BUTTON_MOST_ABOVE, left + 1], ground),
     ]
-    if -1 in margins or min(margins[0], margins[2]) < LEAST_BESIDE:
+    if -1 in margins or min(margins[0], margins[2]) < BUTTON_LEAST_BESIDE:
         return None
-    if abs(margins[0] - margins[2]) > UNEVEN + (margins[0] + margins[2]) // 10:
+    if abs(margins[0] - margins[2]) > BUTTON_UNEVEN + (margins[0] + margins[2]) // 10:
         return None
     box = (left - margins[0], top - margins[1], right + margins[2], bottom + margins[3])
-    if not box[3] - box[1] <= min(HIGHEST, box[2] - box[0] - 1):
+    if not box[3] - box[1] <= min(BUTTON_HIGHEST, box[2] - box[0] - 1):
         return None
     closed = closed_permille(pixels, box, ground)
     return (box, closed * 10) if closed >= CLOSED_PERMILLE else None

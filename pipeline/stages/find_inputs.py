@@ -17,38 +17,28 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.stages.plain_boxes import (
+from pipeline.stages.plain_boxes import Box, Pixels, closed_permille, ground_around, inside, reach
+from pipeline.stages.thresholds import (
+    BEYOND,
+    BORDER,
     CLOSED_PERMILLE,
+    INPUT_HIGHEST,
+    INPUT_LEAST_ABOVE,
+    INPUT_LEAST_BESIDE,
+    INPUT_LOWEST,
+    INPUT_MOST_ABOVE,
+    INPUT_MOST_BESIDE,
+    INPUT_NARROWEST,
+    INPUT_WIDEST,
+    LABEL_ABOVE,
+    LABEL_BESIDE,
+    LABEL_HEIGHT,
+    LABEL_LETTERS,
+    LABEL_SHIFT,
+    OUTSIDE,
+    OUTSIDE_PERMILLE,
     SAME_GROUND,
-    Box,
-    Pixels,
-    closed_permille,
-    ground_around,
-    inside,
-    reach,
 )
-
-LEAST_BESIDE, MOST_BESIDE, LEAST_ABOVE, MOST_ABOVE = 3, 14, 2, 14
-"""Pixels of ground between a text and the border of its input, on the left and above."""
-
-LOWEST, HIGHEST, NARROWEST, WIDEST = 14, 400, 60, 1400
-"""Height and width of an input, in pixels."""
-
-OUTSIDE, OUTSIDE_PERMILLE, BEYOND = 5, 800, (3, 5)
-"""Distance of the ring outside of a box, how much of it is one ground, and where a border would go on."""
-
-BORDER = 3
-"""How thick a border may be."""
-
-LABEL_ABOVE, LABEL_BESIDE, LABEL_LETTERS, LABEL_HEIGHT, LABEL_SHIFT = 20, 40, 40, 16, 16
-"""How far a label is above or before its input, how long and how high it is, how far to the right or left it begins."""
-
-PARAMETERS = {
-    "inside": f"{LEAST_BESIDE} {MOST_BESIDE} {LEAST_ABOVE} {MOST_ABOVE}",
-    "sizes": f"{LOWEST} {HIGHEST} {NARROWEST} {WIDEST}",
-    "outside": f"{OUTSIDE} {OUTSIDE_PERMILLE} {BEYOND} {BORDER}",
-    "labels": f"{LABEL_ABOVE} {LABEL_BESIDE} {LABEL_LETTERS} {LABEL_HEIGHT} {LABEL_SHIFT}",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +81,7 @@ def _with_text(pixels: Pixels, boxes: list[Box], texts: list[str]) -> Iterator[t
             continue
         seen.add(box)
         others = [n for n in range(len(boxes)) if n != number and inside(boxes[n], box)]
-        if all(abs(boxes[n][0] - boxes[number][0]) <= LEAST_BESIDE or len(texts[n]) <= 2 for n in others):
+        if all(abs(boxes[n][0] - boxes[number][0]) <= INPUT_LEAST_BESIDE or len(texts[n]) <= 2 for n in others):
             yield box, _border_permille(pixels, box)
 
 
@@ -101,13 +91,13 @@ def _box_of_text(pixels: Pixels, text: Box) -> Box | None:
     if ground is None:
         return None
     left, top, right, bottom = text
-    beside = reach(pixels[(top + bottom) // 2, max(0, left - MOST_BESIDE - 1) : left][::-1], ground)
+    beside = reach(pixels[(top + bottom) // 2, max(0, left - INPUT_MOST_BESIDE - 1) : left][::-1], ground)
     column = left - 2  # between the border and the text, so that more lines are not in the way
-    above = reach(pixels[max(0, top - MOST_ABOVE - 1) : top, column][::-1], ground)
-    below = reach(pixels[bottom : bottom + HIGHEST, column], ground)
-    if beside < LEAST_BESIDE or min(above, below) < LEAST_ABOVE:
+    above = reach(pixels[max(0, top - INPUT_MOST_ABOVE - 1) : top, column][::-1], ground)
+    below = reach(pixels[bottom : bottom + INPUT_HIGHEST, column], ground)
+    if beside < INPUT_LEAST_BESIDE or min(above, below) < INPUT_LEAST_ABOVE:
         return None
-    across = reach(pixels[top - max(1, above // 2), left : left + WIDEST], ground)
+    across = reach(pixels[top - max(1, above // 2), left : left + INPUT_WIDEST], ground)
     box = (left - beside, top - above, left + across, bottom + below)
     return box if box[2] - right > 2 * beside else None
 
@@ -134,15 +124,18 @@ def _box_at(pixels: Pixels, x: int, y: int) -> Box | None:
     if x >= width or y >= height:
         return None
     ground = int(pixels[y, x])
-    left, right = reach(pixels[y, max(0, x - WIDEST) : x][::-1], ground), reach(pixels[y, x : x + WIDEST], ground)
-    above, below = reach(pixels[max(0, y - HIGHEST) : y, x][::-1], ground), reach(pixels[y : y + HIGHEST, x], ground)
+    left = reach(pixels[y, max(0, x - INPUT_WIDEST) : x][::-1], ground)
+    right = reach(pixels[y, x : x + INPUT_WIDEST], ground)
+    above = reach(pixels[max(0, y - INPUT_HIGHEST) : y, x][::-1], ground)
+    below = reach(pixels[y : y + INPUT_HIGHEST, x], ground)
     return (x - left, y - above, x + right, y + below) if min(left, right, above, below) >= 0 else None
 
 
 def _border_permille(pixels: Pixels, box: Box) -> int:
     """How much of a border is there, in 1,000; 0 for a box that is no input by its size, or does not stand alone."""
     left, top, right, bottom = box
-    if not (LOWEST <= bottom - top <= HIGHEST and NARROWEST <= right - left <= WIDEST and right - left > bottom - top):
+    width, height = right - left, bottom - top
+    if not (INPUT_LOWEST <= height <= INPUT_HIGHEST and INPUT_NARROWEST <= width <= INPUT_WIDEST and width > height):
         return 0
     around = _outside(pixels, box)
     ground = int(pixels[top + 1, left + 4])

@@ -8,12 +8,10 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from pipeline.stages import find_buttons as buttons
-from pipeline.stages import find_inputs as inputs
-from pipeline.stages import plain_boxes
 from pipeline.stages.find_buttons import find_buttons
 from pipeline.stages.find_inputs import find_inputs
 from pipeline.stages.plain_boxes import Pixels
+from pipeline.stages.thresholds import UI_ELEMENTS
 from schemas.arrow import table_schema
 from schemas.canonical import canonical_sha256, nfc, sha256_hex
 from schemas.evidence import UiaNode, UiaSnapshot, parse_record
@@ -22,15 +20,8 @@ FRAME_COLUMNS = ["frame_id", "run_id", "ts_utc", "width", "height", "content_has
                  "uia_record_id", "uia_content_hash"]  # fmt: skip
 RECORD_COLUMNS = ["record_id", "sample_id", "row_hash", "output_json"]
 
-PARAMETERS = {
-    f"{name}_{key}": value
-    for name, part in (("boxes", plain_boxes), ("buttons", buttons), ("inputs", inputs))
-    for key, value in part.PARAMETERS.items()
-}
-"""All that decides what is found in a picture."""
-
 UIA, LAYOUT = "uia", "layout"
-LAYOUT_DIGEST, UIA_DIGEST = canonical_sha256([LAYOUT, PARAMETERS]), canonical_sha256([UIA])
+LAYOUT_DIGEST, UIA_DIGEST = canonical_sha256([LAYOUT, UI_ELEMENTS]), canonical_sha256([UIA])
 
 _ROLES = {
     "Button": "button", "SplitButton": "button", "Edit": "input", "ComboBox": "input", "Spinner": "input",

@@ -6,16 +6,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from pipeline.stages.thresholds import EDGE, GROUND_PERMILLE, SAME_GROUND
+
 Pixels: TypeAlias = "np.ndarray[Any, np.dtype[np.uint8]]"
 Box = tuple[int, int, int, int]
-
-SAME_GROUND, EDGE = 6, 10
-"""Levels of brightness up to which pixels are the same ground, and from which they are a border or another colour."""
-
-GROUND_PERMILLE, CLOSED_PERMILLE = 950, 900
-"""Parts in 1,000 of the ring around a text that are ground, and of each side of the border that are none."""
-
-PARAMETERS = {"levels": f"{SAME_GROUND} {EDGE}", "shares": f"{GROUND_PERMILLE} {CLOSED_PERMILLE}"}
 
 
 def ground_around(pixels: Pixels, text: Box) -> int | None:

@@ -17,7 +17,6 @@ import orjson
 from pipeline.stores.atomic import fsync_directory, make_directories, replace_bytes, replace_file
 from schemas.canonical import canonical_json, sha256_hex
 from schemas.fields import utc_text
-from schemas.handoff import JournalEvent
 
 _TAIL_BYTES = 1 << 20
 
@@ -56,6 +55,8 @@ class Journal:
 
     def append_all(self, events: Sequence[NewEvent]) -> None:
         """Add events with one sync; all are durable on return. Raises OSError, and then none was added."""
+        from schemas.handoff import JournalEvent  # late: who looks at runs reads none of these models
+
         sequence = self._open()
         lines = []
         for number, event in enumerate(events, start=sequence):

@@ -42,6 +42,7 @@ PARAMETERS: dict[str, str] = {
     "order": "score, then span id",
 }  # fmt: skip
 VECTORS, FIRST, LAST, LINE_ENDS, SPANS = "vectors.npy", "first_us.npy", "last_us.npy", "line_ends.npy", "spans.jsonl"
+_COLUMNS = (FIRST, LAST, LINE_ENDS)
 
 UNSEEN = -(2**31) + 1
 _SCALE = 10_000
@@ -212,6 +213,16 @@ def read_manifest(root: DataRoot) -> Manifest | None:
     return manifest
 
 
+def is_complete(root: DataRoot, manifest: Manifest) -> bool:
+    """Whether all files that a manifest tells of are there and long enough; none is opened, and numpy not loaded."""
+    count, folder = manifest.pinned.spans, root.landscape / manifest.folder
+    least = {VECTORS: 4 * count * manifest.pinned.dimensions, SPANS: count, **dict.fromkeys(_COLUMNS, 8 * count)}
+    try:
+        return all((folder / name).stat().st_size >= size for name, size in least.items())
+    except OSError:
+        return False
+
+
 def manifest_sha256(pinned: Pinned) -> str:
     """The hash of all that decides over a landscape."""
     return canonical_sha256(pinned.model_dump(by_alias=True))
@@ -226,7 +237,7 @@ def _open(manifest: Manifest, folder: Path) -> Landscape:
     import numpy as np
 
     load: Callable[[Path], Any] = lambda path: np.load(path, mmap_mode="r", allow_pickle=False)  # noqa: E731
-    landscape = Landscape(manifest, folder, *(load(folder / name) for name in (VECTORS, FIRST, LAST, LINE_ENDS)))
+    landscape = Landscape(manifest, folder, *(load(folder / name) for name in (VECTORS, *_COLUMNS)))
     count, dimensions = manifest.pinned.spans, manifest.pinned.dimensions
     if landscape.vectors.shape != (count, dimensions) or landscape.vectors.dtype != np.float32:
         raise ValueError(f"a matrix of {landscape.vectors.shape} values instead of {(count, dimensions)}")

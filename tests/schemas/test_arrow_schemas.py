@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from schemas.arrow import KEYS, SORT, TABLES, arrow_schema, table_schema
 from schemas.facts import StageOutcomeFact
 from schemas.record import ModelRecord
+from schemas.table_texts import table_text
 
 
 def _may_be_none(annotation: Any) -> bool:
@@ -99,3 +100,11 @@ def test_a_fact_that_breaks_its_contract_is_refused(change: dict[str, Any]) -> N
     assert isinstance(StageOutcomeFact(**good), BaseModel)
     with pytest.raises(ValidationError):
         StageOutcomeFact(**{**good, **change})
+
+
+def test_the_texts_that_fingerprints_cover_are_those_of_the_schemas() -> None:
+    assert {table: table_text(table) for table in TABLES} == {
+        table: table_schema(table).to_string() for table in TABLES
+    }
+    with pytest.raises(KeyError):
+        table_text("unknown")

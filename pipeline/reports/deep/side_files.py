@@ -15,9 +15,10 @@ from pydantic import ValidationError
 from pipeline.dataroot import DataRoot
 from pipeline.gate import MAX_FUTURE_S
 from pipeline.reports.deep.findings import Findings
+from schemas.activity import ActivitySignal
 from schemas.canonical import sha256_hex
 from schemas.contract import MAX_CONTRACT_BYTES, shake_hands
-from schemas.evidence import ActivitySignal, UiaSnapshot
+from schemas.evidence import UiaSnapshot
 from schemas.fields import parse_utc
 
 _MAX_SIGNAL_BYTES = 65_536
