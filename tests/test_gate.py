@@ -23,11 +23,12 @@ class Signal:
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.path = folder / "activity_signal.json"
         self.now = NOW
+        self.awake_behind_s = 0.0
         self.gate = Gate(lambda: self.path, clocks=self.clocks, **settings)
 
     def clocks(self) -> Moment:
         passed_s = (self.now - NOW).total_seconds()
-        return Moment(self.now, 1_000 + passed_s, 500 + passed_s)
+        return Moment(self.now, 1_000 + passed_s, 500 + passed_s - self.awake_behind_s)
 
     def write(self, content: Any = None, **changes: Any) -> None:
         self.path.write_text(content if isinstance(content, str) else json.dumps({**IDLE, **changes}))
@@ -211,3 +212,29 @@ def test_threads_that_ask_at_once_see_no_step_back(signal: Signal) -> None:
     for thread in threads:
         thread.join()
     assert closed == []
+
+
+def test_when_it_was_open_is_told_once_without_gaps_and_without_the_time_that_the_machine_slept(signal: Signal) -> None:
+    def looks(*offsets: float, active: bool = False) -> None:
+        for offset in offsets:
+            signal.now = NOW + timedelta(seconds=offset)
+            signal.asked(ts_utc=at(offset), user_active=active)
+
+    def seconds() -> tuple[float, float, bool, list[tuple[float, float]]]:
+        seen = signal.gate.seen()
+        assert seen is not None
+        begin, us = NOW.timestamp(), 1e6
+        stretches = [(start / us - begin, end / us - begin) for start, end in seen.stretches]
+        return seen.since_us / us - begin, seen.until_us / us - begin, seen.is_open, stretches
+
+    assert signal.gate.seen() is None
+    looks(0, 1, 2)
+    looks(3, 4, active=True)
+    looks(5, 6)
+    assert seconds() == (0, 6, True, [(0, 3), (5, 6)])
+    looks(7, 100, 101)
+    assert seconds() == (6, 101, True, [(6, 7), (100, 101)])
+    assert seconds() == (101, 101, True, [])
+    signal.awake_behind_s = 30
+    looks(131, 132, 133)
+    assert seconds()[3] == [(132, 133)]

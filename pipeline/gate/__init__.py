@@ -16,6 +16,7 @@ from typing import TypedDict
 from pipeline.gate.belief import MAX_FUTURE_S, Belief, Reading, Verdict
 from pipeline.gate.clocks import Moment, read_clocks
 from pipeline.gate.lookout import Lookout
+from pipeline.gate.seen import Looks, Seen
 
 __all__ = ["MAX_FUTURE_S", "Gate", "GateTerms", "Lookout", "Moment", "Verdict", "read_clocks"]
 
@@ -62,6 +63,7 @@ class Gate:
         self._on_change = on_change
         self._clocks = clocks
         self._asking = threading.Lock()
+        self._looks = Looks()
         self._lookout = Lookout(lambda: self.ask().open)
         self._idle_since: float | None = None
         self._asked_at = 0.0
@@ -89,6 +91,7 @@ class Gate:
             verdict = self._held(self._belief.judge(reading, now), now.boot_s)
             is_news = self._told is None or self._told.open != verdict.open
             self._told = verdict
+            self._looks.note(now, is_open=verdict.open)
         if is_news:
             self._on_change(verdict)
         return verdict
@@ -96,6 +99,10 @@ class Gate:
     def shut(self, reason: str) -> None:
         """Close it for good, whatever the signal says: work ends as when the user comes. From anywhere, at any time."""
         self._shut = reason
+
+    def seen(self) -> Seen | None:
+        """When it was open, by all answers since this was asked last; None when there was none."""
+        return self._looks.take()
 
     def tell(self, closed: Callable[[], None]) -> AbstractContextManager[None]:
         """Within this, have `closed` called as soon as the gate is: once, from another thread."""

@@ -32,7 +32,7 @@ from pipeline.stores.catalog import Catalog
 from pipeline.stores.counts import count_samples
 from pipeline.stores.disk import measure_disk
 from pipeline.stores.evidence import EvidenceStore
-from pipeline.stores.idle import note_gate
+from pipeline.stores.idle import note_idle
 from pipeline.stores.lock import hold_lock
 from pipeline.stores.pending import pending
 from schemas.fields import from_utc_microseconds
@@ -74,7 +74,7 @@ def run(
         work = Work(root, settings, options, engine, gate, models, embedder, progress, evidence, catalog, manifest,
                     now_us, watch)  # fmt: skip
         stack.callback(lambda: work.healer.remember(worked=manifest.begun))
-        stack.callback(_note_surroundings, work, now_us())
+        stack.callback(_note_surroundings, work)
         stack.enter_context(gate.tell(work.stop))
         with progress, manifest, watch.around(work):
             return _run(work)
@@ -97,12 +97,17 @@ def _run(work: Work) -> RunReport:
         raise refused from error
 
 
-def _note_surroundings(work: Work, started_us: int) -> None:
-    """Leave for `pipeline plan` how long the user was idle, and how much of the disk is taken."""
+def _note_surroundings(work: Work) -> None:
+    """Leave for `pipeline plan` how long the user was idle, and how much of the disk is taken.
+
+    By all that the gate saw: that of a worker has seen how the user was while it waited, too.
+    """
     if work.manifest.begun:
-        note_gate(work.catalog, started_us, is_open=True, watched=False)
         measure_disk(work.root, work.catalog, work.now_us())
-    note_gate(work.catalog, work.now_us(), is_open=work.gate.ask().open, watched=work.manifest.begun)
+    work.gate.ask()
+    seen = work.gate.seen()
+    if seen is not None:
+        note_idle(work.catalog, seen.stretches, since_us=seen.since_us, until_us=seen.until_us, is_open=seen.is_open)
 
 
 def _raise_graver(root: DataRoot, gate: Gate) -> None:

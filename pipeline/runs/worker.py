@@ -26,8 +26,8 @@ from pipeline.runs.report import RunReport
 LOOK_EVERY_S, LOOK_AT_MOST_EVERY_S = 0.5, 0.1
 """How often a worker that waits looks at the signal; the more often, the sooner idleness is to count."""
 
-NEWS_EVERY_S = 2.0
-"""How often one that has done all looks whether evidence has come."""
+NEWS_EVERY_S = 1.0
+"""How often one that has done all looks whether evidence has come, and at the signal."""
 
 ANYHOW_EVERY_S = 600.0
 """How often it runs although nothing seems to have come: a change can be missed."""
@@ -125,9 +125,13 @@ class Worker:
             self.report.done.setdefault(stage, Counter()).update(counts)
 
     def _sleep_until_news(self, seen: tuple[object, ...]) -> None:
-        """Sleep while evidence stays as it was before the run: handoffs that came meanwhile are news."""
+        """Sleep while evidence stays as it was before the run: handoffs that came meanwhile are news.
+
+        The gate is asked all the same: it is to know how long the user was away, and to be open when news comes.
+        """
         anyhow_at = self._monotonic() + ANYHOW_EVERY_S
         while not self._stopped.is_set() and self._monotonic() < anyhow_at and self._evidence() == seen:
+            self._gate.ask()
             self._stopped.wait(NEWS_EVERY_S)
 
     def _evidence(self) -> tuple[object, ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from pipeline.stores.catalog import Catalog
 from schemas.fields import from_utc_microseconds, parse_utc, utc_microseconds
 
 HOLDS_US = 30 * 60 * 1_000_000
-"""How long what was seen is taken to hold where nobody looked again."""
+"""How long what was seen last is taken to hold until another run looks."""
 
 LOOKED_BACK_DAYS = 14
 _MARK = "gate_seen"
@@ -16,13 +17,20 @@ _DAY_US = 86_400_000_000
 _KEPT_DAYS = 60
 
 
-def note_gate(catalog: Catalog, now_us: int, *, is_open: bool, watched: bool) -> None:
-    """Note how the gate is now; `watched` tells that it has been as it was noted last ever since."""
-    before_us, was_open = (int(part) for part in (catalog.mark(_MARK) or f"{now_us} 0").split())
+def note_idle(
+    catalog: Catalog, stretches: Iterable[tuple[int, int]], *, since_us: int, until_us: int, is_open: bool
+) -> None:
+    """Note in which stretches the gate was seen open since somebody began to look, and how it is at the end.
+
+    Idle is also the time from the last note on, where the gate was open then and little of it has passed.
+    """
+    before_us, was_open = (int(part) for part in (catalog.mark(_MARK) or f"{since_us} 0").split())
     with catalog.transaction():
-        if was_open and now_us - before_us > 0 and (watched or now_us - before_us <= HOLDS_US):
-            _add_idle(catalog, before_us, now_us)
-        catalog.set_mark(_MARK, f"{now_us} {int(is_open)}")
+        if was_open and 0 < since_us - before_us <= HOLDS_US:
+            _add_idle(catalog, before_us, since_us)
+        for start_us, end_us in stretches:
+            _add_idle(catalog, start_us, end_us)
+        catalog.set_mark(_MARK, f"{until_us} {int(is_open)}")
         catalog.connection.execute(
             "DELETE FROM idle_days WHERE day <= (SELECT date(max(day), ?) FROM idle_days)", (f"-{_KEPT_DAYS} day",)
         )

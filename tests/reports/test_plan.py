@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from pipeline.runs.model_identity import made_by_now
 from pipeline.settings import Settings
 from pipeline.stores.catalog import DONE, Catalog, Outcome, Sample
 from pipeline.stores.fingerprints import MadeBy, note_fingerprint
-from pipeline.stores.idle import idle_hours_per_day, note_gate
+from pipeline.stores.idle import idle_hours_per_day, note_idle
 from pipeline.stores.paces import KEPT, note_pace, pace_of
 from schemas.evidence import FRAME
 from schemas.fields import parse_utc, utc_microseconds
@@ -174,8 +175,8 @@ def measured(catalog: Catalog, seconds: float) -> None:
             note_pace(catalog, stage.name, "f", NOW - n, 100, round(seconds * 1e8))
     for day in range(5):
         start = NOW - day * 24 * HOUR - 12 * HOUR
-        note_gate(catalog, start, is_open=True, watched=False)
-        note_gate(catalog, start + 6 * HOUR, is_open=False, watched=True)
+        end = start + 6 * HOUR
+        note_idle(catalog, [(start, end)], since_us=start, until_us=end, is_open=False)
 
 
 def test_without_a_measurement_the_answer_is_that_it_is_not_known(catalog: Catalog) -> None:
@@ -228,11 +229,14 @@ def test_quantiles_are_those_of_samples_and_only_the_newest_stretches_are_kept(c
 def test_idle_time_is_counted_by_day_and_what_nobody_watched_for_long_is_not(catalog: Catalog) -> None:
     midnight = utc_microseconds(parse_utc("2026-03-09T00:00:00Z"))
     assert idle_hours_per_day(catalog, NOW) is None
-    note_gate(catalog, midnight - HOUR, is_open=True, watched=False)
-    note_gate(catalog, midnight + HOUR, is_open=True, watched=True)
-    note_gate(catalog, midnight + 5 * HOUR, is_open=True, watched=False)
-    note_gate(catalog, midnight + 5 * HOUR + HOUR // 4, is_open=False, watched=False)
-    note_gate(catalog, midnight + 9 * HOUR, is_open=True, watched=True)
+
+    def seen(since: int, until: int, *, is_open: bool, stretches: Sequence[tuple[int, int]] = ()) -> None:
+        note_idle(catalog, stretches, since_us=since, until_us=until, is_open=is_open)
+
+    seen(midnight - HOUR, midnight + HOUR, is_open=True, stretches=[(midnight - HOUR, midnight + HOUR)])
+    seen(midnight + 5 * HOUR, midnight + 5 * HOUR, is_open=True)
+    seen(midnight + 5 * HOUR + HOUR // 4, midnight + 5 * HOUR + HOUR // 4, is_open=False)
+    seen(midnight + 5 * HOUR + HOUR // 3, midnight + 9 * HOUR, is_open=True)
     found = dict(catalog.connection.execute("SELECT day, idle_us FROM idle_days").fetchall())
     assert found == {"2026-03-08": HOUR, "2026-03-09": HOUR + HOUR // 4}
 
