@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 from pipeline.dag import Stage, select
 from pipeline.dataroot import DataRoot
@@ -55,7 +55,7 @@ def run(
     """
     select(options.stages)
     root.require_writable()
-    with ExitStack() as stack:
+    with _telling_refusals(), ExitStack() as stack:
         try:
             stack.enter_context(hold_lock(root.run_lock, "run"))
         except Busy:
@@ -81,8 +81,7 @@ def run(
 
 
 def _run(work: Work) -> RunReport:
-    """Raises DiskRefused where the disk is full or fails; what was finished is kept."""
-    try:
+    with _telling_refusals():
         try:
             return _Loop(work).run()
         except Blocked as error:
@@ -90,6 +89,13 @@ def _run(work: Work) -> RunReport:
             raise
         finally:
             work.project()
+
+
+@contextmanager
+def _telling_refusals() -> Iterator[None]:
+    """Raises DiskRefused where the disk is full or fails; what was finished is kept."""
+    try:
+        yield
     except OSError as error:
         refused = disk_refused(error)
         if refused is None:

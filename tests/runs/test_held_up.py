@@ -22,8 +22,10 @@ from pipeline.gate import Gate, GateTerms
 from pipeline.runs.loop import run
 from pipeline.runs.progress import LogProgress
 from pipeline.runs.report import RunOptions, RunReport
+from pipeline.runs.run_files import write_started
 from pipeline.runs.watch import RunWatch
 from pipeline.settings import Settings
+from pipeline.stores import journal
 from schemas.fields import utc_text
 from schemas.serving import ReadText
 
@@ -128,3 +130,16 @@ def test_a_full_disk_ends_a_run_with_4_and_keeps_what_was_finished(memory: Memor
         run(memory.root, Settings(), RunOptions(), FullDisk(memory.root), gate, InProcessModel(memory.root),
             LogProgress())  # fmt: skip
     assert len(rows(memory.root, "frames")) == 6
+
+
+def test_a_disk_that_is_full_before_the_work_begins_is_told_as_that(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(descriptor: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write_started(memory.root, {"run_id": "run_1", "state": "running", "started_utc": "2026-03-01T10:00:00.000Z"})
+    monkeypatch.setattr(journal.os, "write", write)
+    with pytest.raises(DiskRefused, match="No space left"):
+        run(memory.root, Settings(), RunOptions(), LocalEngine(memory.root), Gate(memory.root.activity_signal, **TERMS),
+            InProcessModel(memory.root), LogProgress())  # fmt: skip
