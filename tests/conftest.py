@@ -13,7 +13,7 @@ import hypothesis
 import pytest
 from command_line import RunCli, Spool
 from processed_desk import process_desk
-from screen_memory import Memory
+from screen_memory import Memory, folder_in_memory
 from tiny_vlm import make_tiny_vlm
 
 from pipeline.dataroot import DataRoot
@@ -33,6 +33,22 @@ def _engines_have_all_of_the_machine(request: pytest.FixtureRequest, monkeypatch
     """Ray takes half a minute to start where a run is held to one processor; `tests/budget` shows that it is."""
     if request.path.parent.name == "engines":
         monkeypatch.setenv("PIPELINE_CPU_SHARE", "1")
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """pytest's scratch folder; in `tests/runs` one in memory, since a run commits often."""
+    if request.path.parent.name != "runs":
+        yield tmp_path
+        return
+    with folder_in_memory() as folder:
+        yield folder
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Memory:
+    """A DataRoot without any evidence; a module whose tests begin with the same screens has one of its own."""
+    return Memory(tmp_path / "root")
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.cli.at_work import gate_terms
 from pipeline.cli.context import DataRootOption, JsonOption, SetOption, open_session
+from pipeline.cli.run import AssumeIdleOption
 from pipeline.errors import ExitCode, NotAvailableYet, UsageError
 
 landscape = typer.Typer(no_args_is_help=True)
@@ -22,12 +24,7 @@ def add(app: typer.Typer) -> None:
 @landscape.command()
 def build(
     context: typer.Context,
-    assume_idle: Annotated[
-        bool,
-        typer.Option(
-            "--assume-idle-when-missing", help="Work without an activity signal; a stale or broken one still blocks."
-        ),
-    ] = False,
+    assume_idle: AssumeIdleOption = False,
     data_root: DataRootOption = None,
     as_json: JsonOption = False,
     overrides: SetOption = None,
@@ -49,10 +46,7 @@ def build(
 
     session = open_session(context, data_root, as_json, overrides)
     root, settings = session.root.require_writable(), session.settings
-    gate = Gate(
-        root.activity_signal, max_age_s=settings.signal_max_age_s, min_idle_s=settings.min_idle_s,
-        assume_idle_when_missing=assume_idle,
-    )  # fmt: skip
+    gate = Gate(root.activity_signal, **gate_terms(settings, assume_idle=assume_idle))
     require_idle(gate)
     budget = Budget(root, settings, own_servers(root))
     with hold_lock(root.run_lock, "run"), budget.held(), Catalog(root) as catalog:

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.cli.at_work import gate_terms
 from pipeline.cli.context import DataRootOption, JsonOption, SetOption, open_session
 
 models = typer.Typer(no_args_is_help=True)
@@ -83,10 +84,7 @@ def promote(
 
     session = open_session(context, data_root, as_json, overrides)
     settings, root = session.settings, session.root
-    gate = Gate(
-        root.activity_signal, max_age_s=settings.signal_max_age_s, min_idle_s=settings.min_idle_s,
-        assume_idle_when_missing=assume_idle,
-    )  # fmt: skip
+    gate = Gate(root.activity_signal, **gate_terms(settings, assume_idle=assume_idle))
     done = promote_model(root.require(), settings, find_stage(stage), model, gate, choose_progress())
     result = {
         "promoted": done.model.name or None,

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.cli.at_work import gate_terms
 from pipeline.cli.context import DataRootOption, JsonOption, SetOption, open_session
 
 prompts = typer.Typer(no_args_is_help=True)
@@ -97,10 +98,7 @@ def eval_(
     session = open_session(context, data_root, as_json, overrides)
     settings, root = session.settings, session.root.require_writable()
     chosen, screens = _prompt(prompt), read_truth(truth)
-    gate = Gate(
-        root.activity_signal, max_age_s=settings.signal_max_age_s, min_idle_s=settings.min_idle_s,
-        assume_idle_when_missing=assume_idle,
-    )  # fmt: skip
+    gate = Gate(root.activity_signal, **gate_terms(settings, assume_idle=assume_idle))
     require_idle(gate)
     model = prompted_vlm(root, settings, gate, chosen)
     progress = choose_progress()

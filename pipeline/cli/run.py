@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from pipeline.cli.context import DataRootOption, JsonOption, SetOption, open_session
+from pipeline.cli.at_work import choose_engine, gate_terms, say_what_is_assumed
+from pipeline.cli.context import DataRootOption, JsonOption, Session, SetOption, open_session
 from pipeline.cli.logs import LogJsonOption, say
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipeline.runs.report import RunReport
+    from pipeline.engines.shards import Engine
+    from pipeline.gate import GateTerms
+    from pipeline.runs.report import RunOptions, RunReport
 
 
 class EngineName(StrEnum):
@@ -108,46 +111,44 @@ def run(
     Exits with 2 when there is nothing to do, with 3 when the user is active, with 5 when the profile full lacks
     something.
     """
-    from pipeline.budget.machine import cpu_budget
-    from pipeline.engines.choose import choose_engine
-    from pipeline.gate import Gate, GateTerms
-    from pipeline.runs.full_profile import FULL, NO_VLM
-    from pipeline.runs.loop import log
-    from pipeline.runs.loop import run as run_loop
     from pipeline.runs.model_choice import asked_model
-    from pipeline.runs.models import served_embedder, served_models
-    from pipeline.runs.progress import choose_progress
     from pipeline.runs.report import RunOptions
-    from pipeline.runs.watch import RunWatch
 
     del log_json  # its callback has switched it
     if once and until_done:
         raise UsageError("--once and --until-done exclude each other")
     chosen = [f"profile={profile.value}"] if profile else []
     session = open_session(context, data_root, as_json, [*(overrides or []), *chosen])
-    settings, root = session.settings, session.root
-    asked = asked_model(root, settings, engine_model, stages or ())
-    terms = GateTerms(
-        max_age_s=settings.signal_max_age_s, min_idle_s=settings.min_idle_s, assume_idle_when_missing=assume_idle
-    )
-    gate = Gate(root.activity_signal, **terms)
-    if assume_idle:
-        log.info("idleness is assumed where there is no activity signal, as asked for")
-    if settings.profile != FULL:
-        log.info(NO_VLM)
-    choice = choose_engine(engine.value, ray_address, root, settings, terms, cpu_budget())
-    log.info("engine: %s (%s)", choice.engine.name, choice.why)
+    asked = asked_model(session.root, session.settings, engine_model, stages or ())
+    terms = gate_terms(session.settings, assume_idle=assume_idle)
+    say_what_is_assumed(assume_idle=assume_idle)
     options = RunOptions(until_done, tuple(stages or ()), reprocess, max_frames, asked.name, asked.beside, retry_failed)
-    with RunWatch(
-        root, settings, terms, choose_progress(), ready_file=ready_file, metrics_port=metrics_port
-    ) as watch:  # fmt: skip
-        report = run_loop(
-            root, settings, options, choice.engine, gate, served_models(root, settings, gate, asked.name),
-            watch.progress, served_embedder(root, settings, gate), watch=watch,
-        )  # fmt: skip
+    made = choose_engine(session, terms, engine.value, ray_address)
+    report = _work(session, options, terms, made, ready_file, metrics_port)
     if report.parked:
         say(f"warning: {report.parked} samples could not be processed; see: pipeline failures")
     session.print(_as_json(report), lambda console: _show(report, console))
+
+
+def _work(
+    session: Session, options: RunOptions, terms: GateTerms, engine: Engine, ready_file: Path | None,
+    metrics_port: int | None,
+) -> RunReport:  # fmt: skip
+    from pipeline.gate import Gate
+    from pipeline.runs.loop import run as run_loop
+    from pipeline.runs.models import served_embedder, served_models
+    from pipeline.runs.progress import choose_progress
+    from pipeline.runs.watch import RunWatch
+
+    root, settings = session.root, session.settings
+    gate = Gate(root.activity_signal, **terms)
+    with RunWatch(
+        root, settings, terms, choose_progress(), ready_file=ready_file, metrics_port=metrics_port
+    ) as watch:  # fmt: skip
+        return run_loop(
+            root, settings, options, engine, gate, served_models(root, settings, gate, options.engine_model),
+            watch.progress, served_embedder(root, settings, gate), watch=watch,
+        )  # fmt: skip
 
 
 def _as_json(report: RunReport) -> dict[str, Any]:

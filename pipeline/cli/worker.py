@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.console import Console
 
+from pipeline.cli.at_work import choose_engine, gate_terms, say_what_is_assumed
 from pipeline.cli.context import DataRootOption, JsonOption, Session, SetOption, open_session
 from pipeline.cli.logs import LogJsonOption
 from pipeline.cli.run import (
@@ -53,7 +54,7 @@ def worker(
     time. SIGTERM ends it with 0, Ctrl-C with 130; what is finished is kept. Exits with 6 when another worker is at
     work.
     """
-    from pipeline.gate import Gate, GateTerms
+    from pipeline.gate import Gate
     from pipeline.runs.loop import log
     from pipeline.runs.progress import choose_progress
     from pipeline.runs.watch import RunWatch
@@ -68,12 +69,9 @@ def worker(
     def tell(verdict: Verdict) -> None:
         log.info("gate %s: %s", "open" if verdict.open else "closed", verdict.reason)
 
-    terms = GateTerms(
-        max_age_s=settings.signal_max_age_s, min_idle_s=settings.min_idle_s, assume_idle_when_missing=assume_idle
-    )
+    terms = gate_terms(settings, assume_idle=assume_idle)
     gate = Gate(root.activity_signal, **terms, resume_hold_s=settings.resume_hold_s, on_change=tell)
-    if assume_idle:
-        log.info("idleness is assumed where there is no activity signal, as asked for")
+    say_what_is_assumed(assume_idle=assume_idle)
     with (
         hold_lock(root.require_writable().worker_lock, "worker"),
         RunWatch(
@@ -91,24 +89,18 @@ def _runner(
     session: Session, gate: Gate, terms: GateTerms, engine: EngineName, ray_address: str, watch: RunWatch
 ) -> Callable[[], RunReport]:
     """Make what runs once. Raises Unavailable, ContractInvalid, UsageError for an engine that cannot be."""
-    from pipeline.budget.machine import cpu_budget
-    from pipeline.engines.choose import choose_engine
-    from pipeline.runs.full_profile import FULL, NO_VLM
-    from pipeline.runs.loop import log, run
+    from pipeline.runs.loop import run
     from pipeline.runs.model_choice import asked_model
     from pipeline.runs.models import served_embedder, served_models
     from pipeline.runs.report import RunOptions
 
     settings, root = session.settings, session.root
-    if settings.profile != FULL:
-        log.info(NO_VLM)
-    choice = choose_engine(engine.value, ray_address, root, settings, terms, cpu_budget(), for_worker=True)
-    log.info("engine: %s (%s)", choice.engine.name, choice.why)
+    made = choose_engine(session, terms, engine.value, ray_address, for_worker=True)
 
     def run_once() -> RunReport:
         name = asked_model(root, settings, "", ()).name  # another one may have been promoted
         return run(
-            root, settings, RunOptions(until_done=True), choice.engine, gate,
+            root, settings, RunOptions(until_done=True), made, gate,
             served_models(root, settings, gate, name), watch.progress, served_embedder(root, settings, gate),
             watch=watch,
         )  # fmt: skip

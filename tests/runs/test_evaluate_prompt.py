@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
-from screen_memory import Memory, folder_in_memory, minutes, open_gate
+from screen_memory import Memory, minutes, open_gate
 from vlm_memory import HEIGHT, WIDTH, full_settings, process_full, show
 from vlm_server import Endpoint, said, serving
 
@@ -23,12 +23,6 @@ from pipeline.runs.models import prompted_vlm
 PROMPT = load_prompt("describe_screen", "v1")
 WHERE = [WIDTH // 10, HEIGHT // 4, WIDTH // 2, HEIGHT // 2]
 """The box of the button that the endpoint says of every picture, in pixels."""
-
-
-@pytest.fixture
-def tmp_path() -> Iterator[Path]:
-    with folder_in_memory() as folder:
-        yield folder
 
 
 @pytest.fixture

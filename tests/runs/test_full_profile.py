@@ -23,11 +23,6 @@ from pipeline.settings import Settings
 
 
 @pytest.fixture
-def memory(tmp_path: Path) -> Memory:
-    return Memory(tmp_path / "root")
-
-
-@pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
     with serving() as found:
         yield found

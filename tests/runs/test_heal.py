@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 from embedding_model import Embedder, process_with
-from screen_memory import InProcessModel, Memory, folder_in_memory, minutes, rows
+from screen_memory import InProcessModel, Memory, minutes, rows
 
 from pipeline.dataroot import DataRoot
 from pipeline.errors import Blocked, ContractInvalid, NothingToDo
@@ -24,12 +24,6 @@ from pipeline.stores.text_index import TextIndex
 from schemas.evidence import WINDOW
 
 ALL_TABLES = ("records", "frames", "windows", "line_tracks", "spans", "stage_outcomes")
-
-
-@pytest.fixture
-def tmp_path() -> Iterator[Path]:
-    with folder_in_memory() as folder:
-        yield folder
 
 
 @pytest.fixture

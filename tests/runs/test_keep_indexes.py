@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pytest
 from command_line import RunCli
 from embedding_model import Embedder
 from processed_desk import answer_of
-from screen_memory import InProcessModel, Memory, folder_in_memory, minutes, open_gate, rows
+from screen_memory import InProcessModel, Memory, minutes, open_gate, rows
 
 from pipeline.cli.main import run as run_command
 from pipeline.dataroot import DataRoot
@@ -42,12 +42,6 @@ needs_lancedb = pytest.mark.skipif(
 
 TESTS = Path(__file__).resolve().parent.parent
 HOUR_S = 3600
-
-
-@pytest.fixture
-def tmp_path() -> Iterator[Path]:
-    with folder_in_memory() as folder:
-        yield folder
 
 
 @pytest.fixture

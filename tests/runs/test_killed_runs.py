@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from screen_memory import Memory, fact_files, folder_in_memory, minutes, process
+from screen_memory import Memory, fact_files, minutes, process
 
 from pipeline.dataroot import DataRoot
 from pipeline.runs.run_files import read_manifest
@@ -57,12 +57,6 @@ def runs() -> Iterator[KilledRuns]:
     started = KilledRuns()
     yield started
     started.close()
-
-
-@pytest.fixture
-def tmp_path() -> Iterator[Path]:
-    with folder_in_memory() as folder:
-        yield folder
 
 
 def fill(path: Path, frames: int) -> Memory:

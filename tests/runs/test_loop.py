@@ -6,7 +6,6 @@ import json
 import random
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from screen_memory import (
     Memory,
     fact_files,
     failing,
-    folder_in_memory,
     minutes,
     open_gate,
     process,
@@ -33,17 +31,6 @@ from pipeline.stores.catalog import Catalog
 from schemas.evidence import FRAME, INPUT, UIA_SNAPSHOT, WINDOW
 
 DAY = "2026-03-01"
-
-
-@pytest.fixture
-def tmp_path() -> Iterator[Path]:
-    with folder_in_memory() as folder:
-        yield folder
-
-
-@pytest.fixture
-def memory(tmp_path: Path) -> Memory:
-    return Memory(tmp_path / "root")
 
 
 @pytest.mark.parametrize("shard_frames", [1, 3, 5])

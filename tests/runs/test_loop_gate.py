@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from screen_memory import (
     InProcessModel,
     Memory,
     fact_files,
-    folder_in_memory,
     minutes,
     process,
     rows,
@@ -21,17 +19,6 @@ from screen_memory import (
 from pipeline.errors import Blocked, Busy, ContractInvalid, NothingToDo
 from pipeline.gate import Gate
 from pipeline.stores.lock import hold_lock
-
-
-@pytest.fixture
-def tmp_path() -> Iterator[Path]:
-    with folder_in_memory() as folder:
-        yield folder
-
-
-@pytest.fixture
-def memory(tmp_path: Path) -> Memory:
-    return Memory(tmp_path / "root")
 
 
 def test_with_the_gate_closed_nothing_is_done(memory: Memory) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +10,6 @@ from loop_memory import ClosingGate, fill
 from screen_memory import (
     InProcessModel,
     Memory,
-    folder_in_memory,
     minutes,
     process,
     rows,
@@ -23,17 +20,6 @@ from pipeline.errors import Blocked, NothingToDo, Unavailable
 from pipeline.runs.manifest import last_attempt
 from pipeline.runs.run_files import read_manifest, write_ended, write_started
 from pipeline.stores.catalog import Catalog
-
-
-@pytest.fixture
-def tmp_path() -> Iterator[Path]:
-    with folder_in_memory() as folder:
-        yield folder
-
-
-@pytest.fixture
-def memory(tmp_path: Path) -> Memory:
-    return Memory(tmp_path / "root")
 
 
 def test_each_run_leaves_a_manifest_of_what_it_did(memory: Memory) -> None:

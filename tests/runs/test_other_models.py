@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from screen_memory import (
     Memory,
     fact_files,
     failing,
-    folder_in_memory,
     minutes,
     open_gate,
     process,
@@ -36,12 +34,6 @@ from pipeline.stores.catalog import Catalog
 from pipeline.stores.text_index import TextIndex
 
 OCR = stage("ocr")
-
-
-@pytest.fixture
-def tmp_path() -> Iterator[Path]:
-    with folder_in_memory() as folder:
-        yield folder
 
 
 @pytest.fixture

@@ -8,13 +8,12 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command_line import RunCli
-from screen_memory import Memory, folder_in_memory, rows
+from screen_memory import Memory, rows
 from served_vlm import fates, fill, screens
 from vlm_memory import process_full
 from vlm_server import Endpoint, picture
@@ -24,12 +23,6 @@ from pipeline.runs.servers import find_server, stop_server
 from pipeline.runs.vlm import find_vlm
 from pipeline.settings import Settings
 from schemas.serving import RunFile
-
-
-@pytest.fixture
-def memory() -> Iterator[Memory]:
-    with folder_in_memory() as folder:
-        yield Memory(folder / "root")
 
 
 @pytest.mark.slow

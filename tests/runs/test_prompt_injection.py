@@ -7,13 +7,12 @@ import io
 import json
 import logging
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 from PIL import Image, ImageDraw
-from screen_memory import Memory, folder_in_memory, rows
+from screen_memory import Memory, rows
 from vlm_memory import kept_replies, process_full
 from vlm_server import completion, said, serving
 
@@ -105,12 +104,6 @@ def tree(folder: Path, *without: str) -> dict[str, str]:
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in files if path.relative_to(folder).parts[0] not in without
     }  # fmt: skip
-
-
-@pytest.fixture
-def memory() -> Iterator[Memory]:
-    with folder_in_memory() as folder:
-        yield Memory(folder / "root")
 
 
 def test_a_hundred_screens_that_instruct_the_model_have_no_effect(

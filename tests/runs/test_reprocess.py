@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from screen_memory import (
     Memory,
     fact_files,
     failing,
-    folder_in_memory,
     minutes,
     process,
     rows,
@@ -22,17 +20,6 @@ from screen_memory import (
 
 from pipeline.errors import NothingToDo
 from schemas.evidence import FRAME
-
-
-@pytest.fixture
-def tmp_path() -> Iterator[Path]:
-    with folder_in_memory() as folder:
-        yield folder
-
-
-@pytest.fixture
-def memory(tmp_path: Path) -> Memory:
-    return Memory(tmp_path / "root")
 
 
 def test_a_new_model_takes_only_what_has_no_outcome(memory: Memory) -> None:

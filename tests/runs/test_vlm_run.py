@@ -26,12 +26,6 @@ from pipeline.settings import Settings
 
 
 @pytest.fixture
-def memory() -> Iterator[Memory]:
-    with folder_in_memory() as folder:
-        yield Memory(folder / "root")
-
-
-@pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
     with serving() as found:
         yield found

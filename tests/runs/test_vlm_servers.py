@@ -60,12 +60,6 @@ def between(served: Served) -> Iterator[Between]:
         yield found
 
 
-@pytest.fixture
-def memory() -> Iterator[Memory]:
-    with folder_in_memory() as folder:
-        yield Memory(folder / "root")
-
-
 def test_screens_are_described_and_a_second_time_the_same(served: Served, memory: Memory) -> None:
     images = screens()[: served.frames]
     assert len(images) == served.frames

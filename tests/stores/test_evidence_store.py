@@ -20,11 +20,6 @@ from schemas.canonical import sha256_hex
 from schemas.evidence import FRAME, INPUT
 
 
-@pytest.fixture
-def memory(tmp_path: Path) -> Memory:
-    return Memory(tmp_path / "root")
-
-
 def store_of(folder: Path, *statements: str) -> DataRoot:
     folder.mkdir()
     with closing(sqlite3.connect(folder / "metadata.db", isolation_level=None)) as connection:
