@@ -14,7 +14,7 @@ from pipeline.query.mentions import Mention, of_frame, of_window, seen_change, s
 from pipeline.query.plan import Plan
 from pipeline.query.timeline import Activity, Seen, follow, switches_by
 from pipeline.query.words import contains_term, covers
-from pipeline.stores.text_index import DAY_US
+from pipeline.stores.indexed_texts import DAY_US
 
 NOTHING = "no active window was recorded"
 _UNSAVED = re.compile(r"^[*●•]\s?")

@@ -24,7 +24,8 @@ from pipeline.query.plan import Plan, make_plan
 from pipeline.query.programs import known_programs
 from pipeline.query.times import Stretch, TimeReader
 from pipeline.stores.index_rows import Coverage
-from pipeline.stores.text_index import REMEDY, TextIndex
+from pipeline.stores.indexed_texts import REMEDY
+from pipeline.stores.text_index import TextIndex
 from schemas.answer import Answer, AnswerClaim, AnswerCoverage, Citation, Dropped, Missing, Reason
 from schemas.fields import from_utc_microseconds, utc_text
 

@@ -14,7 +14,7 @@ import orjson
 from pipeline.dataroot import DataRoot
 from pipeline.errors import ContractInvalid
 from pipeline.stores.index_rows import Box
-from pipeline.stores.text_index import connect_immutable
+from pipeline.stores.indexed_texts import connect_immutable
 from schemas.canonical import nfc
 from schemas.fields import from_utc_microseconds, parse_utc, utc_microseconds
 from schemas.record_types import FRAME

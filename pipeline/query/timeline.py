@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
-from pipeline.stores.text_index import DAY_US
+from pipeline.stores.indexed_texts import DAY_US
 
 
 class Seen(NamedTuple):

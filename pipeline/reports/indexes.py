@@ -14,8 +14,9 @@ from pipeline.stores.catalog import DONE, FAILED, PARKED, Catalog
 from pipeline.stores.counts import count_outcomes
 from pipeline.stores.evidence import EvidenceStore
 from pipeline.stores.index_rows import Coverage
+from pipeline.stores.indexed_texts import REMEDY
 from pipeline.stores.landscape import read_manifest
-from pipeline.stores.text_index import REMEDY, TextIndex
+from pipeline.stores.text_index import TextIndex
 from schemas.fields import from_utc_microseconds, utc_text
 from schemas.record_types import FRAME
 

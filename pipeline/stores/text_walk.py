@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from heapq import merge
 from typing import NamedTuple
 
-from pipeline.stores.text_index import DAY_US, TextIndex
+from pipeline.stores.indexed_texts import DAY_US
+from pipeline.stores.text_index import TextIndex
 
 
 class Shown(NamedTuple):

@@ -88,7 +88,7 @@ def test_words_that_many_texts_hold_tell_nothing_of_a_name(root: DataRoot, monke
     with TextIndex(root.text_index) as index:
         assert index.ranked_rare(["desk", "nowhere"]) == index.ranked('"desk"')
         assert index.ranked_rare(["nowhere"]) == []
-        monkeypatch.setattr("pipeline.stores.text_index._RARE", 1)
+        monkeypatch.setattr("pipeline.stores.indexed_texts._RARE", 1)
         assert index.ranked_rare(["desk"]) == []
 
 

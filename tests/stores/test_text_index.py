@@ -37,7 +37,7 @@ def test_texts_with_any_word_are_ranked_and_those_with_more_words_where_any_word
         any_word = index.ranked_groups(groups)
         assert any_word == index.ranked(match_any([token for group in groups for token in group]))
         assert index.ranked_groups([]) == []
-    monkeypatch.setattr("pipeline.stores.text_index._RANKED", len(any_word) - 1)
+    monkeypatch.setattr("pipeline.stores.indexed_texts._RANKED", len(any_word) - 1)
     with TextIndex(processed_desk.text_index) as index:
         both = index.ranked(match_all(groups[:2]))
         assert 0 < len(both) < len(any_word)
@@ -51,7 +51,7 @@ def test_the_newest_come_first_where_too_many_match_to_rank_them(
     with TextIndex(processed_desk.text_index) as index:
         ranked = [number for number, _ in index.search('"nightly"', 1_000)]
         assert len(ranked) > 2
-    monkeypatch.setattr("pipeline.stores.text_index._RANKED", 2)
+    monkeypatch.setattr("pipeline.stores.indexed_texts._RANKED", 2)
     with TextIndex(processed_desk.text_index) as index:
         assert [number for number, _ in index.search('"nightly"', 1_000)] == sorted(ranked, reverse=True)
         assert index.ranked('"nightly"') == sorted(ranked, reverse=True)[:2]
