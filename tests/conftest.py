@@ -11,7 +11,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from command_line import RunCli, Spool
+from command_line import Cli, RunCli, Spool
 from processed_desk import process_desk
 from screen_memory import Memory, folder_in_memory
 from tiny_vlm import make_tiny_vlm
@@ -101,6 +101,15 @@ def vlm_worker(tiny_vlm: Path, vlm_worker_root: Memory) -> Iterator[RunFile]:
     options = ["--run-file", str(root.worker_file("vlm")), "--model-path", str(tiny_vlm), "--threads", "1"]
     yield start_server(root, "vlm", [sys.executable, "-P", "-m", "workers.vlm", *options], timeout_s=120)
     stop_server(root, "vlm")
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Run commands in this process, with nothing of this environment that could steer them."""
+    for name in os.environ:
+        if name.startswith(("PIPELINE_", "AP_")):
+            monkeypatch.delenv(name)
+    return Cli(capsys)
 
 
 @pytest.fixture
