@@ -3,115 +3,25 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
+from text_server import (
+    FRAMES,
+    client,
+    load_name,
+    outcome_of,
+    read_all,
+    results,
+    serving,
+    text,
+    words,
+)
 
-from pipeline.clients import ServerGone, TextClient
 from pipeline.clients.grouping import Grouping, split_by_bytes
 from pipeline.errors import ContractInvalid, SampleError
-from pipeline.gate import Lookout
 from pipeline.loopback import require_loopback
-from schemas.serving import FrameRef, ModelIdentity, ReadText, RunFile, SampleFailure
-
-MODEL = ModelIdentity(provider_id="p", model_id="m", model_digest="0" * 64)
-Answer = Callable[[list[bytes]], tuple[int, bytes]]
-
-
-def frame(name: str, width: int = 100, height: int = 50) -> FrameRef:
-    return FrameRef(name, "run", datetime(2026, 4, 1, tzinfo=UTC), width, height, "", name)
-
-
-FRAMES = [frame(f"frame {number}") for number in range(40)]
-
-
-def text(image: bytes, **changes: Any) -> dict[str, Any]:
-    line = {"text": f"read {image.decode()}", "bbox": [0, 0, 100, 50], "score": 9_000}
-    return {"width": 100, "height": 50, "lines": [line], "elapsed_us": 1} | changes
-
-
-def results(*items: Any) -> tuple[int, bytes]:
-    return 200, json.dumps({"results": items}).encode()
-
-
-def read_all(images: list[bytes]) -> tuple[int, bytes]:
-    return results(*(text(image) for image in images))
-
-
-@contextmanager
-def serving(answer: Answer) -> Iterator[str]:
-    """A server on loopback that answers POST requests by a function from images to (status, body)."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            images = []
-            for size in self.headers["X-Image-Sizes"].split(","):
-                images.append(body[: int(size)])
-                body = body[int(size) :]
-            try:
-                status, reply = answer(images)
-            except ConnectionAbortedError:
-                self.close_connection = True
-                return
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(reply)))
-            self.end_headers()
-            self.wfile.write(reply)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-        def handle(self) -> None:
-            with suppress(ConnectionError):  # the client cancelled
-                super().handle()
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-def load_name(item: FrameRef) -> bytes:
-    return item.frame_id.encode()
-
-
-def client(
-    url: str,
-    *,
-    load: Callable[[FrameRef], bytes] = load_name,
-    may_send: Callable[[], bool] = lambda: True,
-    concurrency: int = 4,
-    timeout_s: float = 10.0,
-) -> TextClient:
-    server = RunFile(kind="ocr", pid=1, created_at=0.0, url=url, token="secret", model=MODEL)
-    return TextClient(server, load=load, may_send=Lookout(may_send), concurrency=concurrency, timeout_s=timeout_s)
-
-
-def words(outcome: ReadText | SampleFailure) -> str:
-    return outcome.lines[0].text if isinstance(outcome, ReadText) else outcome.code
-
-
-def outcome_of(answer: Answer) -> SampleFailure:
-    """What becomes of one frame that a server answers so."""
-    with serving(answer) as url:
-        [(index, outcome)] = client(url)([FRAMES[0]])
-    assert index == 0
-    assert isinstance(outcome, SampleFailure)
-    return outcome
+from schemas.serving import FrameRef, ReadText, SampleFailure
 
 
 def test_every_frame_is_answered_once_with_its_own_text() -> None:
@@ -244,106 +154,6 @@ def test_an_unexpected_error_while_loading_reaches_the_caller() -> None:
 
     with serving(read_all) as url, pytest.raises(ZeroDivisionError):
         list(client(url, load=load)(FRAMES))
-
-
-def test_only_the_oldest_request_times_out_while_the_server_is_stuck_on_it() -> None:
-    turn = threading.Lock()
-
-    def answer(images: list[bytes]) -> tuple[int, bytes]:
-        with turn:
-            time.sleep(1.0 if images == [b"frame 0"] else 0.0)
-            return read_all(images)
-
-    with serving(answer) as url:
-        outcomes = dict(client(url, concurrency=3, timeout_s=0.5)(FRAMES[:3]))
-    assert [words(outcomes[index]) for index in range(3)] == ["request_timeout", "read frame 1", "read frame 2"]
-
-
-def test_nothing_is_sent_once_the_gate_is_closed() -> None:
-    asked: list[bytes] = []
-
-    def answer(images: list[bytes]) -> tuple[int, bytes]:
-        asked.extend(images)
-        return read_all(images)
-
-    with serving(answer) as url:
-        assert list(client(url, may_send=lambda: False)(FRAMES)) == []
-    assert asked == []
-
-
-def test_requests_in_flight_are_given_up_when_the_gate_closes() -> None:
-    closing, stuck = threading.Event(), threading.Event()
-
-    def answer(images: list[bytes]) -> tuple[int, bytes]:
-        if images != [b"frame 0"]:
-            closing.set()
-            stuck.wait(10)
-        return read_all(images)
-
-    with serving(answer) as url:
-        try:
-            outcomes = list(client(url, may_send=lambda: not closing.is_set(), concurrency=1)(FRAMES))
-        finally:
-            stuck.set()
-    assert [index for index, _ in outcomes] == [0]
-
-
-def test_closing_the_generator_ends_the_requests() -> None:
-    stuck = threading.Event()
-
-    def answer(images: list[bytes]) -> tuple[int, bytes]:
-        if images != [b"frame 0"]:
-            stuck.wait(10)
-        return read_all(images)
-
-    with serving(answer) as url:
-        try:
-            outcomes = iter(client(url)(FRAMES))
-            assert next(outcomes)[0] == 0
-            outcomes.close()  # type: ignore[attr-defined]
-            assert "text-client" not in [thread.name for thread in threading.enumerate()]
-        finally:
-            stuck.set()
-
-
-def test_a_broken_connection_names_the_frames_that_were_with_the_server() -> None:
-    def answer(images: list[bytes]) -> tuple[int, bytes]:
-        if images == [b"frame 2"]:
-            raise ConnectionAbortedError
-        time.sleep(0.2)  # one image a request
-        return read_all(images)
-
-    with serving(answer) as url, pytest.raises(ServerGone) as caught:
-        list(client(url, concurrency=1)(FRAMES))
-    assert caught.value.in_flight == (2,)
-
-
-def test_what_was_answered_before_the_server_went_is_kept() -> None:
-    def answer(images: list[bytes]) -> tuple[int, bytes]:
-        if images == [b"frame 2"]:
-            raise ConnectionAbortedError
-        time.sleep(0.2)
-        return read_all(images)
-
-    with serving(answer) as url:
-        outcomes = iter(client(url, concurrency=1)(FRAMES))
-        assert [next(outcomes)[0], next(outcomes)[0]] == [0, 1]
-        with pytest.raises(ServerGone):
-            next(outcomes)
-
-
-def test_a_server_that_cannot_be_reached_blames_no_frame() -> None:
-    with serving(read_all) as url:
-        pass
-    with pytest.raises(ServerGone) as caught:
-        list(client(url)(FRAMES))
-    assert caught.value.in_flight == ()
-
-
-def test_a_server_that_does_not_know_the_token_blames_no_frame() -> None:
-    with serving(lambda _: (401, b"")) as url, pytest.raises(ServerGone) as caught:
-        list(client(url)(FRAMES))
-    assert caught.value.in_flight == ()
 
 
 def test_proxies_in_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
