@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipeline.cli.context import Session
+    from pipeline.engines.choose import EngineName
     from pipeline.engines.shards import Engine
     from pipeline.gate import GateTerms
     from pipeline.settings import Settings
@@ -28,7 +29,9 @@ def say_what_is_assumed(*, assume_idle: bool) -> None:
         log.info("idleness is assumed where there is no activity signal, as asked for")
 
 
-def choose_engine(session: Session, terms: GateTerms, engine: str, ray_address: str, *, for_worker: bool = False) -> Engine:
+def choose_engine(
+    session: Session, terms: GateTerms, engine: EngineName, ray_address: str, *, for_worker: bool = False
+) -> Engine:
     """Choose where stages run, and log that and what the profile leaves out.
 
     Raises Unavailable, ContractInvalid, UsageError for an engine that cannot be.

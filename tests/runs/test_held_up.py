@@ -25,7 +25,6 @@ from pipeline.runs.report import RunOptions, RunReport
 from pipeline.runs.run_files import write_started
 from pipeline.runs.watch import RunWatch
 from pipeline.settings import Settings
-from pipeline.stores import journal
 from schemas.fields import utc_text
 from schemas.serving import ReadText
 
@@ -139,7 +138,7 @@ def test_a_disk_that_is_full_before_the_work_begins_is_told_as_that(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     write_started(memory.root, {"run_id": "run_1", "state": "running", "started_utc": "2026-03-01T10:00:00.000Z"})
-    monkeypatch.setattr(journal.os, "write", write)
+    monkeypatch.setattr("pipeline.stores.journal.os.write", write)
     with pytest.raises(DiskRefused, match="No space left"):
         run(memory.root, Settings(), RunOptions(), LocalEngine(memory.root), Gate(memory.root.activity_signal, **TERMS),
             InProcessModel(memory.root), LogProgress())  # fmt: skip

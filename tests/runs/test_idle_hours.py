@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -34,9 +33,6 @@ class Day:
         self.gate = Gate(self._signal, clocks=self._clocks, resume_hold_s=5, on_change=self._tell)
 
     def _signal(self) -> Path:
-        self._second += 1
-        if self._second >= self._ends_after_s:
-            self.over.set()
         active = self._second // TURN_S % 2 == 0
         said = {"ts_utc": utc_text(self._now()), "idle_seconds": 0, "user_active": active, "seq": self._second}
         self._path.write_text(json.dumps(said))
@@ -46,6 +42,9 @@ class Day:
         return BEGIN + timedelta(seconds=self._second)
 
     def _clocks(self) -> Moment:
+        self._second += 1
+        if self._second >= self._ends_after_s:
+            self.over.set()
         return Moment(self._now(), 1_000.0 + self._second, 500.0 + self._second)
 
     def _tell(self, verdict: Verdict) -> None:
@@ -59,7 +58,7 @@ class Day:
 
 
 @pytest.fixture
-def day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Day]:
+def day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Day:
     for name in ("LOOK_EVERY_S", "NEWS_EVERY_S"):
         monkeypatch.setattr(worker_module, name, 0.001)
     monkeypatch.setattr(worker_module, "ANYHOW_EVERY_S", 0.05)
