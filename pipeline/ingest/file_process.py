@@ -19,9 +19,32 @@ from pipeline.ingest.reader_frames import BadFrame, Kind, pack, read_frame, unpa
 from pipeline.stores.metadata import Value
 
 _WORKER = "pipeline.ingest.file_worker"
-_MOST_AT_ONCE = 16
-"""Requests that are on their way: enough to keep it busy, few enough to stop soon."""
+_MOST_AT_ONCE = 8
+"""Requests that are on their way: enough to keep it busy, few enough to stop soon and to leave some for who waits."""
 _Result = TypeVar("_Result")
+
+
+class Answer(Future[_Result]):
+    """What will come back. Who waits for it does meanwhile what the process has not begun."""
+
+    def __init__(self, help_out: Callable[[], bool]) -> None:
+        super().__init__()
+        self._help_out = help_out
+
+    def wait(self) -> None:
+        """Wait until it is there, or nothing is left to help with."""
+        while not self.done() and self._help_out():
+            pass
+
+    def result(self, timeout: float | None = None) -> _Result:
+        """As `Future.result`."""
+        self.wait()
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """As `Future.exception`."""
+        self.wait()
+        return super().exception(timeout)
 
 
 class _Request(NamedTuple):
@@ -29,6 +52,7 @@ class _Request(NamedTuple):
     kind: Kind
     values: tuple[Value, ...]
     make: Callable[[list[Value]], Any]
+    do: Callable[[], Any]
 
 
 class FileProcess:
@@ -54,16 +78,28 @@ class FileProcess:
         """Whether it still answers."""
         return self._end is None
 
-    def ask(self, kind: Kind, values: Iterable[Value], make: Callable[[list[Value]], _Result]) -> Future[_Result]:
-        """Ask for something to be done, and have the answer made of the values that come back.
+    def ask(
+        self, kind: Kind, values: Iterable[Value], make: Callable[[list[Value]], _Result], do: Callable[[], _Result]
+    ) -> Answer[_Result]:
+        """Ask for something to be done, and have the answer made of the values that come back; `do` does it here.
 
         The answer may raise StillBeingWritten, ContractInvalid, OSError; Blocked, Stopped.
         """
-        answer: Future[_Result] = Future()
+        answer: Answer[_Result] = Answer(self._help_out)
         with self._lock:
-            self._queue.append(_Request(answer, kind, tuple(values), make))
+            self._queue.append(_Request(answer, kind, tuple(values), make, do))
             self._send()
         return answer
+
+    def _help_out(self) -> bool:
+        """Do the next request that was not sent, in the thread that waits; tells whether there was one."""
+        with self._lock:
+            request = self._queue.popleft() if self._queue else None
+        if request is None:
+            return False
+        if request.answer.set_running_or_notify_cancel():
+            settle(request.answer, request.do)
+        return True
 
     def end(self) -> None:
         """End it, once what was begun is done."""
@@ -148,6 +184,14 @@ class FileProcess:
     def _close_requests(self) -> None:
         with suppress(OSError):
             self._requests.close()
+
+
+def settle(answer: Future[_Result], work: Callable[[], _Result]) -> None:
+    """Do something, and let its answer be what it returns or raises."""
+    try:
+        answer.set_result(work())
+    except Exception as error:  # noqa: BLE001 whoever asks the answer is told
+        answer.set_exception(error)
 
 
 def _error(kind: Kind, values: list[Value]) -> BaseException:

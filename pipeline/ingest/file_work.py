@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -14,8 +15,9 @@ from pipeline.ingest.file_operations import (
     hash_files,
     link_files,
     mark_unchanged,
+    survey,
 )
-from pipeline.ingest.file_process import FileProcess
+from pipeline.ingest.file_process import FileProcess, settle
 from pipeline.ingest.look import Entry
 from pipeline.ingest.pace import Pace
 from pipeline.ingest.reader_frames import Kind
@@ -63,33 +65,49 @@ class FileWork:
 
     def hash(self, place: Place, entries: Sequence[Entry], *, sync: bool) -> Future[list[str]]:
         """Hash files, and make them durable where asked; the hashes come in the order of the files."""
-        process = self._helper()
-        if process is None:
-            return _at_once(lambda: hash_files(place.root, entries, sync, self._pace.turn))
         values = (value for entry in entries for value in _entry(entry))
-        return process.ask(Kind.hash, (*_place(place), int(sync), *values), _texts)
+        return self._ask(
+            Kind.hash,
+            chain(_place(place), (int(sync),), values),
+            _texts,
+            lambda: hash_files(place.root, entries, sync, self._pace.turn),
+        )
 
     def link(self, place: Place, links: Sequence[Link]) -> Future[list[int]]:
         """Link files; the result are the positions of those that were not linked."""
-        process = self._helper()
-        if process is None:
-            return _at_once(lambda: link_files(place.root, links, self._pace.turn))
         values = (value for link in links for value in (*_entry(link.entry), os.fsencode(link.target), int(link.sync)))
-        return process.ask(Kind.link, (*_place(place), *values), _numbers)
+        return self._ask(
+            Kind.link,
+            chain(_place(place), values),
+            _numbers,
+            lambda: link_files(place.root, links, self._pace.turn),
+        )
 
     def mark(self, place: Place, stat_sha256: str, marker: bytes) -> Future[None]:
         """Write the marker if the handoff dir still looks so."""
-        process = self._helper()
-        if process is None:
-            return _at_once(lambda: mark_unchanged(place.root, place.path, stat_sha256, marker))
-        return process.ask(Kind.mark, (*_place(place), stat_sha256, marker), lambda _: None)
+        return self._ask(
+            Kind.mark,
+            chain(_place(place), (stat_sha256, marker)),
+            lambda _: None,
+            lambda: mark_unchanged(place.root, place.path, stat_sha256, marker),
+        )
 
     def survey(self, paths: Sequence[Path]) -> Future[list[Surveyed | None]]:
         """Look at handoff dirs that hold a marker; None for all others, and for all when nobody has time for it."""
-        process = self._helper()
-        if process is None:
+        if self._helper() is None:
             return _at_once(lambda: [None] * len(paths))
-        return process.ask(Kind.survey, map(os.fsencode, paths), _surveyed)
+        named = [os.fsencode(path) for path in paths]
+        return self._ask(Kind.survey, named, _surveyed, lambda: [survey(path) for path in map(os.fsdecode, named)])
+
+    def _ask(
+        self,
+        kind: Kind,
+        values: Iterable[Value],
+        make: Callable[[list[Value]], _Result],
+        do: Callable[[], _Result],
+    ) -> Future[_Result]:
+        process = self._helper()
+        return _at_once(do) if process is None else process.ask(kind, values, make, do)
 
     def _helper(self) -> FileProcess | None:
         is_there = self._process is not None and self._process.is_alive and not self._pace.is_slow
@@ -97,12 +115,9 @@ class FileWork:
 
 
 def _at_once(work: Callable[[], _Result]) -> Future[_Result]:
-    future: Future[_Result] = Future()
-    try:
-        future.set_result(work())
-    except Exception as error:  # noqa: BLE001 whoever asks the future is told
-        future.set_exception(error)
-    return future
+    answer: Future[_Result] = Future()
+    settle(answer, work)
+    return answer
 
 
 def _place(place: Place) -> tuple[Value, ...]:

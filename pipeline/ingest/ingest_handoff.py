@@ -180,6 +180,7 @@ class HandoffIngest:
     def place(self) -> None:
         """Begin to put the files in their places. Raises OSError."""
         self._placed = self._ingest.placer.place(self.directory, self.plan.placements, self._ingest.files)
+        self._open.callback(self._placed.give_up)
 
     def finish_placing(self) -> None:
         """Wait until all files are in their places and durable. Raises StillBeingWritten, OSError."""

@@ -114,7 +114,9 @@ class _Scan:
                 found = [(item.name, item.stat(follow_symlinks=False)) for item in entries]
             found.sort()
             for name, status in found:
-                if prefix or not self._is_ours(name, status):
+                if prefix and stat.S_ISREG(status.st_mode):
+                    self._add_file(prefix + name, status)
+                elif prefix or not self._is_ours(name, status):
                     self._add(descriptor, prefix + name, name, status, depth)
         finally:
             os.close(descriptor)
@@ -130,23 +132,26 @@ class _Scan:
             self.leftovers.append(name)
         return True
 
+    def _add_file(self, path: str, status: os.stat_result) -> None:
+        """Note a file that lies in a directory of the handoff dir: nearly everything does."""
+        newest = max(status.st_mtime_ns, status.st_ctime_ns)
+        if newest > self.newest_ns:
+            self.newest_ns = newest
+        self.files[path] = Entry(path, status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
+
     def _add(self, descriptor: int, path: str, name: str, status: os.stat_result, depth: int) -> None:
         self.newest_ns = max(self.newest_ns, status.st_mtime_ns, status.st_ctime_ns)
         kind = stat.S_IFMT(status.st_mode)
         if kind == stat.S_IFREG:
             if path not in _PASSED_OVER:
-                self.files[path] = _entry(path, status)
+                self._add_file(path, status)
             elif path == WAL:
-                self.wal = _entry(path, status)
+                self.wal = Entry(path, status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
         elif kind == stat.S_IFDIR:
             self.directories.append(path)
             self.walk(os.open(name, DIRECTORY, dir_fd=descriptor), f"{path}/", depth + 1)
         else:
             raise _not_a_file(path, status.st_mode)
-
-
-def _entry(path: str, status: os.stat_result) -> Entry:
-    return Entry(path, status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
 
 
 def _not_a_file(path: str, mode: int) -> ContractInvalid:

@@ -8,7 +8,7 @@ import shutil
 import stat
 import uuid
 from collections.abc import Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -53,6 +53,19 @@ class Placed:
     linking: list[tuple[list[Placement], Future[list[int]]]] = field(default_factory=list)
     """Those that are being linked, and which of them were not."""
 
+    def wait(self) -> None:
+        """Wait until nothing is being linked any more, whatever comes of it."""
+        for _, linking in self.linking:
+            linking.exception()
+
+    def give_up(self) -> None:
+        """Have nothing more linked; wait for what was begun."""
+        for _, linking in self.linking:
+            linking.cancel()
+        for _, linking in self.linking:
+            if not linking.cancelled():
+                linking.exception()
+
 
 class FilePlacer:
     """Puts files into a DataRoot; `finish` makes durable that they are there."""
@@ -82,6 +95,21 @@ class FilePlacer:
             else:
                 copies.append(placement)
         placed.new = [*links, *copies]
+        try:
+            self._place(directory, placed, links, copies, work)
+        except BaseException:
+            placed.give_up()
+            raise
+        return placed
+
+    def _place(
+        self,
+        directory: HandoffDirectory,
+        placed: Placed,
+        links: list[Placement],
+        copies: list[Placement],
+        work: FileWork,
+    ) -> None:
         for start in range(0, len(links), BATCH):
             batch = links[start : start + BATCH]
             placed.linking.append((batch, work.link(directory.place, [self._link(directory, one) for one in batch])))
@@ -90,11 +118,10 @@ class FilePlacer:
             placed.ways[placement.target] = "copied"
         for placement in placed.old:
             _fsync_file(f"{self._root}/{placement.target}")
-        return placed
 
     def finish_placing(self, directory: HandoffDirectory, placed: Placed) -> None:
         """Wait until all are in their places; what could not be linked is copied. Raises StillBeingWritten, OSError."""
-        wait(linking for _, linking in placed.linking)
+        placed.wait()
         for batch, linking in placed.linking:
             unlinked = set(linking.result())
             for position, placement in enumerate(batch):

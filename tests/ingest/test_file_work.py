@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pipeline.ingest.file_work import FileWork
 from pipeline.ingest.handoff_directory import HandoffDirectory
 from pipeline.ingest.look import StillBeingWritten
 from pipeline.ingest.pace import Pace, PaceClock
+from pipeline.ingest.place_files import Placed
 from pipeline.ingest.result import State
 
 MANY = 70
@@ -153,6 +155,38 @@ def test_after_the_process_died_this_one_goes_on_by_itself(tmp_path: Path, work:
         failures = [work.hash(directory.place, entries, sync=False).exception() for _ in range(3)]
         assert all(error is None or getattr(error, "errno", 0) == errno.EIO for error in failures)
         assert len(work.hash(directory.place, entries, sync=False).result()) == len(entries)
+
+
+def test_who_waits_does_what_the_process_has_not_begun(tmp_path: Path, work: FileWork) -> None:
+    handoff = handoff_of_many(tmp_path / "h", 2)
+    [worker] = workers()
+    worker.suspend()  # it takes nothing on
+    with HandoffDirectory(handoff.path) as directory:
+        entries = list(directory.look().files.values())
+        answers = [work.hash(directory.place, entries, sync=False) for _ in range(30)]
+        assert len(answers[-1].result()) == len(entries)
+        assert not answers[0].done()
+        worker.resume()
+        assert {tuple(answer.result()) for answer in answers} == {tuple(answers[-1].result())}
+
+
+def test_what_is_not_begun_when_a_handoff_is_left_is_not_linked_any_more(tmp_path: Path, work: FileWork) -> None:
+    handoff = handoff_of_many(tmp_path / "h", 30)
+    [worker] = workers()
+    worker.suspend()
+    with HandoffDirectory(handoff.path) as directory:
+        files = directory.look().files
+        blobs = [entry for path, entry in files.items() if path.endswith(".blob")]
+        links = [Link(entry, str(tmp_path / f"{number}.blob"), sync=False) for number, entry in enumerate(blobs)]
+        placed = Placed(linking=[([], work.link(directory.place, [link])) for link in links])
+        later = threading.Timer(0.3, worker.resume)
+        later.start()
+        placed.give_up()
+        later.join()
+        linked = len(list(tmp_path.glob("*.blob")))
+        assert linked < len(blobs)
+        assert all(answer.done() for _, answer in placed.linking)
+    assert len(list(tmp_path.glob("*.blob"))) == linked
 
 
 def test_while_the_user_is_active_nothing_is_given_to_a_process(tmp_path: Path) -> None:
