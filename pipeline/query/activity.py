@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pipeline.query.check import Claim, Rule
 from pipeline.query.ends import at_end, outermost, spans
 from pipeline.query.findings import Desk, Found, minutes, plural
-from pipeline.query.intents import Intent
 from pipeline.query.mentions import Mention, of_frame, of_window, seen_change, seen_in_frame
 from pipeline.query.plan import Plan
 from pipeline.query.timeline import Activity, Seen, follow, switches_by
@@ -254,14 +253,3 @@ def _is_active(activity: Activity, start: int, end: int) -> Rule:
 def _others(known: Known, cited: Sequence[Mention]) -> tuple[Mention, ...]:
     named = {mention.row_id for mention in cited}
     return tuple(mention for mention in known.values() if mention.row_id not in named)
-
-
-ANSWERS = {
-    Intent.PROGRAM_TIME: time_in_programs,
-    Intent.WINDOW_TIME: time_in_windows,
-    Intent.LONGEST: longest,
-    Intent.SWITCHES: switches,
-    Intent.ACTIVE_AT: active_at,
-    Intent.WINDOWS: list_windows,
-    Intent.PROGRAMS: list_programs,
-}

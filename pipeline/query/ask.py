@@ -13,11 +13,10 @@ from ulid import ULID
 
 from pipeline.dataroot import DataRoot
 from pipeline.errors import NotAvailableYet, UsageError
-from pipeline.query import activity, commands, dialogs, findings, lines, pages, searches, seen
+from pipeline.query.answering import answering
 from pipeline.query.check import Checker, Claim, Refused
 from pipeline.query.evidence import Evidence
-from pipeline.query.findings import Answering, Desk, Found, plural
-from pipeline.query.intents import Intent
+from pipeline.query.findings import Desk, Found, plural
 from pipeline.query.mentions import Mention
 from pipeline.query.near_spans import WITHIN_S, Meaning
 from pipeline.query.plan import Plan, make_plan
@@ -29,22 +28,6 @@ from pipeline.stores.text_index import TextIndex
 from schemas.answer import Answer, AnswerClaim, AnswerCoverage, Citation, Dropped, Missing, Reason
 from schemas.fields import from_utc_microseconds, utc_text
 
-ANSWERS: dict[Intent, Answering] = {
-    Intent.SITES_MOST: pages.most_visited,
-    Intent.SITES: pages.list_sites,
-    Intent.SITE_TIME: pages.time_on_sites,
-    Intent.VISITS: pages.count_loads,
-    Intent.PAGES: pages.list_pages,
-    Intent.DIALOGS: dialogs.list_dialogs,
-    Intent.DIALOG: dialogs.dialog_text,
-    Intent.IDENTIFIERS: seen.identifiers,
-    Intent.SEARCHES: searches.search_terms,
-    Intent.COMMAND_ERROR: commands.command_error,
-    Intent.SEEN: seen.first_and_last,
-    Intent.LINES: lines.best_lines,
-    Intent.UNCLEAR: findings.not_understood,
-    **activity.ANSWERS,
-}
 MAX_CITATIONS = 100
 MOST_BULLETS = 3
 LONGEST_QUESTION = 1_000
@@ -102,7 +85,7 @@ def ask(root: DataRoot, question: str, asking: Asking) -> tuple[Answer, Reading 
         )
         meaning = Meaning(root, index, asking.embedded_within_s)
         desk = Desk(index, evidence, plan.zone or asking.zone, programs, meaning, chosen)
-        found = ANSWERS[plan.intent](plan, desk)
+        found = answering(plan.intent)(plan, desk)
         checker = Checker(root, evidence, index)
         kept, refused = checker.sift(_limited(found.claims, asking.max_citations))
         waiting = evidence.frames_after(int(index.meta["evidence_rowid"]), plan.stretch.start_us, plan.stretch.end_us)
