@@ -47,7 +47,8 @@ class IngestProgress:
 
     def show(self, result: HandoffResult) -> None:
         """Print one result."""
-        self._bar.advance(self._task)
+        if not self._bar.disable:
+            self._bar.advance(self._task)
         if self._as_json:
             level = logging.ERROR if result.error else logging.INFO
             _logger.log(level, "%s", _line(result))
@@ -58,7 +59,7 @@ class IngestProgress:
 
 
 def _line(result: HandoffResult) -> str:
-    name = Path(result.path).name
+    name = result.path.rpartition("/")[2]
     if result.error:
         return f"{name}: {result.state.value}: {result.error}"
     parts = [f"{_count(result.rows, 'row')} ({result.inserted} new, {result.identical} known)"]

@@ -5,6 +5,7 @@ All of it is a function of the completion record, so that a rerun says the same 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,14 @@ def completed_event_id(manifest_sha256: str) -> str:
 
 def read_completion(store: MetadataStore, manifest_sha256: str) -> HandoffCompleted | None:
     """Look up the completion record of a manifest; None when the handoff was not completed."""
-    record_id = completion_id(manifest_sha256)
-    payload = store.payloads([record_id]).get(record_id)
-    return None if payload is None else HandoffCompleted.model_validate_json(as_bytes(payload))
+    return read_completions(store, [manifest_sha256]).get(manifest_sha256)
+
+
+def read_completions(store: MetadataStore, manifests: Iterable[str]) -> dict[str, HandoffCompleted]:
+    """Look up the completion records of manifests, by manifest. Raises sqlite3.Error."""
+    found = store.payloads([completion_id(manifest) for manifest in manifests])
+    records = map(HandoffCompleted.model_validate_json, map(as_bytes, found.values()))
+    return {record.handoff_manifest_sha256: record for record in records}
 
 
 def completion_row(completed: dict[str, Any]) -> MetadataRow:

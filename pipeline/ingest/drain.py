@@ -24,6 +24,7 @@ from pipeline.ingest.ingest_handoff import HandoffIngest
 from pipeline.ingest.pace import Pace, Stopped
 from pipeline.ingest.place_files import FilePlacer, Mode
 from pipeline.ingest.reader import ReaderPool
+from pipeline.ingest.recognise import recognise
 from pipeline.ingest.recover import open_data_root
 from pipeline.ingest.report_handoff import describe
 from pipeline.ingest.result import HandoffResult
@@ -34,7 +35,7 @@ from pipeline.stores.variants import Backend
 
 _AHEAD = 3
 """Handoffs whose files are hashed and whose databases are opened while the rows of the one before them are read."""
-_BATCHES_AHEAD = 4
+_BATCHES_AHEAD = 16
 """Batches of handoffs that are surveyed while the one before them is gone through."""
 
 
@@ -135,17 +136,19 @@ class _Drain:
         self._results = report
         self._group = Group(ingest, self._report)
         self._begun: deque[HandoffIngest] = deque()
-        self._turns: deque[HandoffIngest] = deque()
+        self._turns: deque[HandoffIngest | HandoffResult] = deque()
         self._ended: set[HandoffIngest] = set()
 
     def run(self, paths: Sequence[Path]) -> None:
         """Ingest them; those that must be watched first come last. Raises Blocked, Stopped."""
         watched: list[tuple[Path, FirstLook]] = []
         try:
-            for path, surveyed in self._surveyed(paths):
+            for path, known in self._surveyed(paths):
                 self._ingest.pace.step()
-                first = self._begin(path, partial(_begin_seen, surveyed=surveyed))
-                if first is not None:
+                if known is not None:
+                    self._turns.append(known)
+                    self._report_ended()
+                elif (first := self._begin(path, HandoffIngest.begin)) is not None:
                     watched.append((path, first))
             for path, first in watched:
                 self._ingest.pace.step()
@@ -157,17 +160,25 @@ class _Drain:
                 handoff.abandon()
             self._group.abandon()
 
-    def _surveyed(self, paths: Sequence[Path]) -> Iterator[tuple[Path, Surveyed | None]]:
-        """Look ahead at those that are marked, in the order of the handoffs."""
+    def _surveyed(self, paths: Sequence[Path]) -> Iterator[tuple[Path, HandoffResult | None]]:
+        """Look ahead at those that are marked, in the order of the handoffs; the results of those that are known."""
         self._ingest.files.expect(len(paths))
         ahead: deque[tuple[Sequence[Path], Future[list[Surveyed | None]]]] = deque()
         for start in range(0, len(paths), BATCH):
             batch = paths[start : start + BATCH]
             ahead.append((batch, self._ingest.files.survey(batch)))
             if len(ahead) > _BATCHES_AHEAD:
-                yield from _told(*ahead.popleft())
+                yield from self._recognised(*ahead.popleft())
         for batch, surveys in ahead:
-            yield from _told(batch, surveys)
+            yield from self._recognised(batch, surveys)
+
+    def _recognised(
+        self, paths: Sequence[Path], surveys: Future[list[Surveyed | None]]
+    ) -> Iterator[tuple[Path, HandoffResult | None]]:
+        try:
+            return zip(paths, recognise(self._ingest, paths, surveys.result()), strict=True)
+        except (PipelineError, StillBeingWritten, OSError, sqlite3.Error):  # each is looked at when its turn comes
+            return ((path, None) for path in paths)
 
     def _begin(self, path: Path, begin: Callable[[HandoffIngest], FirstLook | None]) -> FirstLook | None:
         """Begin with a handoff, and work on those before it; returns a look where it must be watched first."""
@@ -192,21 +203,14 @@ class _Drain:
     def _report(self, handoff: HandoffIngest) -> None:
         """Hand on the results in the order of the handoffs, whichever ended first."""
         self._ended.add(handoff)
-        while self._turns and self._turns[0] in self._ended:
+        self._report_ended()
+
+    def _report_ended(self) -> None:
+        while self._turns and (isinstance(self._turns[0], HandoffResult) or self._turns[0] in self._ended):
             ended = self._turns.popleft()
-            self._ended.remove(ended)
-            self._results(ended.result)
-
-
-def _told(paths: Sequence[Path], surveys: Future[list[Surveyed | None]]) -> Iterator[tuple[Path, Surveyed | None]]:
-    try:
-        return zip(paths, surveys.result(), strict=True)
-    except (PipelineError, StillBeingWritten, OSError):  # each is looked at when its turn comes
-        return ((path, None) for path in paths)
-
-
-def _begin_seen(handoff: HandoffIngest, surveyed: Surveyed | None) -> FirstLook | None:
-    return None if surveyed is not None and handoff.recognise(surveyed) else handoff.begin()
+            if isinstance(ended, HandoffIngest):
+                self._ended.remove(ended)
+            self._results(ended if isinstance(ended, HandoffResult) else ended.result)
 
 
 @contextmanager

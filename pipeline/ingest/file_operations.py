@@ -11,9 +11,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.errors import PipelineError
 from pipeline.ingest.inside import Inside, hash_and_sync, link_file
-from pipeline.ingest.look import Entry, StillBeingWritten, take_look
+from pipeline.ingest.look import Entry, StillBeingWritten, quick_digest, take_look
 from pipeline.ingest.marker_file import marker_bytes, write_marker
 
 _FREE: AbstractContextManager[None] = nullcontext()
@@ -85,14 +84,8 @@ def survey(path: str) -> Surveyed | None:
     if marker is None:
         return None
     try:
-        root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        status = os.lstat(path)
+        digest = quick_digest(path)
     except OSError:
         return None
-    try:
-        status = os.fstat(root)
-        look = take_look(root, 0.0)
-    except (OSError, PipelineError, StillBeingWritten):
-        return None
-    finally:
-        os.close(root)
-    return None if look.leftovers else Surveyed(status.st_ino, status.st_dev, marker, look.stat_sha256)
+    return None if digest is None else Surveyed(status.st_ino, status.st_dev, marker, digest)

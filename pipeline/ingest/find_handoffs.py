@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,29 +35,25 @@ def find_handoffs(paths: Sequence[Path]) -> Found:
     seen: set[tuple[int, int]] = set()
     for path in paths:
         for handoff in _below(path.absolute(), found):
-            with _told(handoff, found):
+            try:
                 status = handoff.stat()
-                identity = (status.st_ino, status.st_dev)
-                if identity not in seen:
-                    seen.add(identity)
-                    found.handoffs.append(handoff)
+            except OSError as error:
+                found.unusable.append(_refused(handoff, error))
+                continue
+            identity = (status.st_ino, status.st_dev)
+            if identity not in seen:
+                seen.add(identity)
+                found.handoffs.append(handoff)
     return found
 
 
-@contextmanager
-def _told(path: Path, found: Found) -> Iterator[None]:
-    """Have a refusal of the disk end this path only."""
-    try:
-        yield
-    except OSError as error:
-        found.unusable.append(_unusable(path, f"cannot be looked into ({error.strerror})"))
-
-
 def _below(path: Path, found: Found) -> list[Path]:
-    with _told(path, found):
+    try:
         if path.is_dir():
             return _inside(path, found)
         found.unusable.append(_unusable(path, "is not a directory" if is_there(path) else "does not exist"))
+    except OSError as error:
+        found.unusable.append(_refused(path, error))
     return []
 
 
@@ -68,11 +63,14 @@ def _inside(path: Path, found: Found) -> list[Path]:
     folders = [child for child in children if child.is_dir(follow_symlinks=False)]
     handoffs: list[Path] = []
     others: list[Path] = []
-    refused = Found()  # told only where this is a spool: whether a folder of a handoff is one, nobody asks
+    refused: list[HandoffResult] = []  # told only where this is a spool: of a handoff's folders nobody asks
     for child in folders:
-        with _told(Path(child.path), refused):
-            is_one = is_there(f"{child.path}/{DATABASE}") or is_sealed_folder(Path(child.path))
-            (handoffs if is_one else others).append(Path(child.path))
+        folder = Path(child.path)
+        try:
+            is_one = is_there(f"{child.path}/{DATABASE}") or is_sealed_folder(folder)
+            (handoffs if is_one else others).append(folder)
+        except OSError as error:
+            refused.append(_refused(folder, error))
     if is_there(path / DATABASE) and not (handoffs and _is_empty_file(path / DATABASE)):
         return [path]
     if is_session_folder(path):
@@ -80,9 +78,9 @@ def _inside(path: Path, found: Found) -> list[Path]:
             return [path]
         found.passed_over.append(path)
         return []
-    found.unusable.extend(refused.unusable)
+    found.unusable.extend(refused)
     is_torn_handoff = any(child.is_file() or child.name in _PARTS_OF_A_HANDOFF for child in children)
-    if is_torn_handoff and not handoffs and not refused.unusable:
+    if is_torn_handoff and not handoffs and not refused:
         found.unusable.append(_unusable(path, f"has no {DATABASE}, nor has any directory in it"))
         return []
     found.passed_over.extend(others)
@@ -92,6 +90,11 @@ def _inside(path: Path, found: Found) -> list[Path]:
 def _is_empty_file(path: Path) -> bool:
     """An SQLite client that was pointed at a spool root by mistake leaves an empty database there."""
     return path.is_file() and path.stat().st_size == 0
+
+
+def _refused(path: Path, error: OSError) -> HandoffResult:
+    """The disk's refusal ends this path only."""
+    return _unusable(path, f"cannot be looked into ({error.strerror})")
 
 
 def _unusable(path: Path, found: str) -> HandoffResult:

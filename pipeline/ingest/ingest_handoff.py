@@ -26,13 +26,13 @@ from pipeline.ingest.completion import (
     render_marker,
     withdraw_marker,
 )
-from pipeline.ingest.file_operations import Surveyed
 from pipeline.ingest.handoff_directory import HandoffDirectory, Look, StillBeingWritten, path_text
 from pipeline.ingest.handshake import shake_hands_with_producer
 from pipeline.ingest.marker_file import marker_bytes, write_marker
 from pipeline.ingest.place_files import Mode, Placed, Placement, kept_as
 from pipeline.ingest.read_rows import ReadRows
 from pipeline.ingest.reader import Opening, Reader
+from pipeline.ingest.recognise import known_result
 from pipeline.ingest.remember_rows import RememberedRows
 from pipeline.ingest.report_handoff import describe, reject_unless_whole, report_plan, report_rows
 from pipeline.ingest.result import HandoffResult, State
@@ -119,19 +119,6 @@ class HandoffIngest:
                 f"{self._handoff_root_text()} holds the DataRoot itself",
                 remedy="name the handoff dir, not the DataRoot",
             )
-
-    def recognise(self, surveyed: Surveyed) -> bool:
-        """Tell whether what was seen of it is what was marked: then nothing of it is opened any more."""
-        if (surveyed.inode, surveyed.device) in self._ingest.above:
-            return False
-        completed = read_completion(self._ingest.store, marked_manifest(surveyed.marker))
-        if completed is None or completed.stat_manifest_sha256 != surveyed.stat_sha256:
-            return False
-        if render_marker(completed, self._data_root_text()) != surveyed.marker:
-            return False
-        self.result.stat_sha256 = surveyed.stat_sha256
-        self._is_known(completed)
-        return True
 
     def begin(self) -> FirstLook | None:
         """Recognise it, or look at it and have its files hashed; returns the look where it must be watched first.
@@ -264,12 +251,8 @@ class HandoffIngest:
         if look.stat_sha256 != completed.stat_manifest_sha256:
             return False
         write_marker(self.path, render_marker(completed, self._data_root_text()), look.leftovers)
-        self._is_known(completed)
+        self.result = known_result(self.path, completed, look.stat_sha256)
         return True
-
-    def _is_known(self, completed: HandoffCompleted) -> None:
-        self.result.state, self.result.handoff_id = State.already, completed.handoff_id
-        self.result.rows = self.result.identical = completed.counts.metadata_rows_copied
 
     def _begin(self, look: Look) -> None:
         self.look = look

@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import psutil
 import pytest
@@ -16,10 +17,11 @@ from handoff_builder import RUN, Handoff, canonical_blob, journal, of_type, rows
 from pipeline.ingest.file_operations import Link
 from pipeline.ingest.file_work import FileWork
 from pipeline.ingest.handoff_directory import HandoffDirectory
-from pipeline.ingest.look import StillBeingWritten
+from pipeline.ingest.look import StillBeingWritten, quick_digest
 from pipeline.ingest.pace import Pace, PaceClock
 from pipeline.ingest.place_files import Placed
 from pipeline.ingest.result import State
+from pipeline.stores.atomic import TEMPORARY_PREFIX
 
 MANY = 70
 
@@ -216,3 +218,36 @@ def test_an_ingest_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
     os.close(writing)
     psutil.wait_procs([psutil.Process(worker)] if psutil.pid_exists(worker) else [], timeout=20)
     assert not psutil.pid_exists(worker) or psutil.Process(worker).status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.parametrize("number", range(30))
+def test_the_quick_look_sees_what_the_look_sees_or_leaves_it_alone(tmp_path: Path, number: int) -> None:
+    random = Random(number)
+    handoff = tmp_path / "h"
+    make_tree(random, handoff, 0)
+    strange = random.random() < 0.3
+    if strange:
+        random.choice(STRANGE)(handoff)
+    with HandoffDirectory(handoff) as directory:
+        quick = quick_digest(str(handoff))
+        assert quick is None if strange else quick == directory.look().stat_sha256
+
+
+def make_tree(random: Random, folder: Path, depth: int) -> None:
+    folder.mkdir()
+    for name in random.sample(["media", "a b", "ä", os.fsdecode(b"\xff"), "metadata.db", "z"], random.randrange(1, 6)):
+        if depth < 4 and random.random() < 0.5:
+            make_tree(random, folder / name, depth + 1)
+        else:
+            (folder / name).write_bytes(bytes(random.randrange(3)))
+    if random.random() < 0.5:
+        for name in ("metadata.db-shm", "metadata.db-wal", "reap_eligible.json"):
+            (folder / name).write_bytes(b"")
+
+
+STRANGE = (
+    lambda handoff: (handoff / "link").symlink_to("/"),
+    lambda handoff: os.mkfifo(handoff / "fifo"),
+    lambda handoff: (handoff / f"{TEMPORARY_PREFIX}reap_eligible.json-1").write_bytes(b"{}"),
+    lambda handoff: (handoff / "metadata.db-wal").write_bytes(b"frames"),
+)
