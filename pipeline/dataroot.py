@@ -75,6 +75,8 @@ class DataRoot:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self._signals = self.path / "activity" / "activity_signal.json", self.path / "activity_signal.json"
+        self.node = ""
+        """Which node of a Ray cluster uses it, where that is not the run's own."""
         self.metadata_db = self.path / "metadata.db"
         self.media = self.path / "media"
         self.journal = self.path / "journal.ndjson"
@@ -143,6 +145,18 @@ class DataRoot:
         except OSError as error:
             raise self._read_only(error) from error
         return self.require_writable()
+
+    def on_node(self, node: str) -> DataRoot:
+        """The same DataRoot as another node of a Ray cluster uses it: its servers, and what they keep, lie apart."""
+        other = DataRoot(self.path)
+        other.node = node
+        own = self.derived / "nodes" / partition_value(node)
+        other.workers = own / "workers"
+        other.logs = own / "logs"
+        other.cache = own / "cache"
+        other.ocr_memo = other.cache / self.ocr_memo.name
+        other.model_files = other.cache / self.model_files.name
+        return other
 
     def activity_signal(self) -> Path:
         """The live activity signal, or where it is expected `[gate-1]`."""

@@ -7,7 +7,7 @@ import os
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -20,9 +20,16 @@ from pydantic import (
     ValidationError,
     field_validator,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from pipeline.errors import UsageError
+from pipeline.networks import parse_networks
 
 ENVIRONMENT_PREFIX = "PIPELINE_"
 
@@ -168,6 +175,11 @@ class Settings(BaseSettings):
     vlm_outage_s: float = Field(
         default=120.0, ge=0, description="seconds that a run waits for a VLM endpoint that went away"
     )
+    ray_networks: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="private networks, with commas between, that nodes of a Ray cluster may be on, such as"
+        " 192.168.7.0/24; empty: loopback only",
+    )
     index_max_age_s: float = Field(
         default=3600.0,
         ge=0,
@@ -182,6 +194,18 @@ class Settings(BaseSettings):
     def _from_flag(cls, value: object) -> object:
         """A flag gives JSON as text."""
         return json.loads(value) if isinstance(value, str) else value
+
+    @field_validator("ray_networks", mode="before")
+    @classmethod
+    def _from_list(cls, value: object) -> object:
+        """A flag and the environment give them with commas between."""
+        return tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
+
+    @field_validator("ray_networks")
+    @classmethod
+    def _private(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        parse_networks(value)
+        return value
 
     @classmethod
     def settings_customise_sources(

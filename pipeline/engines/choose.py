@@ -32,8 +32,8 @@ def choose_engine(
 ) -> Choice:  # fmt: skip
     """Choose and make the engine. Nothing is started yet. A worker ends its runs whenever the user comes.
 
-    Raises Unavailable when Ray is wanted and not installed, ContractInvalid for an address that is not on loopback or a
-    token that others may read, UsageError for an address beside `local`.
+    Raises Unavailable when Ray is wanted and not installed, ContractInvalid for an address that is neither on loopback
+    nor allowed or a token that others may read, UsageError for an address beside `local`.
     """
     if wanted == "local" and address:
         raise UsageError("--ray-address is of no use with --engine local")
@@ -41,11 +41,11 @@ def choose_engine(
     if name == "local":
         return Choice(LocalEngine(root), why)
     from pipeline.engines.ray import RayEngine
+    from pipeline.engines.ray_cluster import require_allowed_address, require_private_token
     from pipeline.engines.ray_environment import require_installed
-    from pipeline.engines.ray_session import require_loopback_address, require_private_token
 
     if address:
-        require_loopback_address(address)
+        require_allowed_address(address, settings.ray_networks)
         require_private_token()
     require_installed()
     return Choice(RayEngine(root, settings, terms, cpus, address), why)

@@ -8,8 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.engines.ray_cluster import CLUSTER
 from pipeline.engines.ray_environment import LOCAL, import_ray
-from pipeline.engines.ray_work import Job, describe, get_ready, work_descriptors
+from pipeline.engines.ray_results import describe
+from pipeline.engines.ray_work import Job, get_ready, work_descriptors
 from pipeline.engines.shards import Shard
 from pipeline.errors import Unavailable
 
@@ -60,4 +62,9 @@ def explain(error: Exception) -> Exception:
             ray.exceptions.OutOfMemoryError, ray.exceptions.RaySystemError, LookupError)  # fmt: skip
     if isinstance(error, lost):
         return Unavailable(f"Ray lost its processes: {type(error).__name__}", remedy=LOCAL)
+    if isinstance(error, ray.exceptions.RayTaskError) and isinstance(error.cause, ModuleNotFoundError):
+        return Unavailable(
+            f"a node of the Ray lacks the package {error.cause.name}",
+            remedy=f"install the same packages and models on every node ({CLUSTER})",
+        )
     return error

@@ -4,39 +4,49 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
-import stat
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-
-import psutil
+from typing import Any
 
 from pipeline.dataroot import DataRoot
-from pipeline.engines.ray_environment import LOCAL, import_ray
-from pipeline.engines.ray_folder import link_to, make_folder, processes_of, remove_folder
-from pipeline.errors import ContractInvalid, Unavailable
-from pipeline.loopback import is_loopback, require_loopback
-
-START_ONE = (
-    "(umask 077; ray get-auth-token --generate >/dev/null); RAY_AUTH_MODE=token RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0"
-    " ray start --head --node-ip-address 127.0.0.1"
+from pipeline.engines.ray_cluster import (
+    START_ONE,
+    require_allowed_address,
+    require_allowed_nodes,
+    require_listener,
+    require_loopback_only,
+    require_no_public_address,
+    require_private_token,
+    require_token_asked,
 )
+from pipeline.engines.ray_environment import LOCAL, import_ray
+from pipeline.engines.ray_folder import link_to, make_folder, remove_folder
+from pipeline.errors import PipelineError, Unavailable
+from pipeline.loopback import is_loopback
+
 OBJECT_STORE_BYTES = 160 << 20
+MOST_WORKERS = 4
+"""Processes of a node that work for a run at once; mostly they wait for its model."""
+
 _GONE_S = 5.0
-_CONNECT_S = 2.0
 
 
 class RaySession:
-    """Ray, started for this run, or joined on loopback. Raises Unavailable, ContractInvalid."""
+    """Ray, started for this run, or joined on loopback or on allowed networks. Raises Unavailable, ContractInvalid."""
 
-    def __init__(self, root: DataRoot, cpus: int, address: str = "") -> None:
+    def __init__(self, root: DataRoot, cpus: int, address: str = "", networks: Sequence[str] = ()) -> None:
+        self.node = "127.0.0.1"
+        """The address of the node that the driver is on."""
+        self.workers = self.workers_of_a_node = workers_for(cpus)
+        """How many processes may work at once: in all, and on one node at most."""
         self._folder: Path | None = None
         self._session_folder: Path | None = None
+        self._address, self._networks = address, networks
         try:
             if address:
-                self._join(address)
+                self._join()
             else:
                 self._start(root, cpus)
         except BaseException:
@@ -53,27 +63,30 @@ class RaySession:
                 log_to_driver=False, logging_level=logging.ERROR, _temp_dir=str(link),
             )  # fmt: skip
         self._session_folder = self._folder
-        self.require_loopback_only()
+        self.require_allowed()
 
-    def _join(self, address: str) -> None:
-        reachable = require_loopback_address(address)
+    def _join(self) -> None:
+        reachable = require_allowed_address(self._address, self._networks)
         require_private_token()
         ray = import_ray()
-        with _as_unavailable(f"no Ray could be joined at {address}", remedy=START_ONE):
-            _require_listener(reachable)
-            joined = ray.init(address=reachable, log_to_driver=False, logging_level=logging.ERROR)
-        outside = [node["NodeManagerAddress"] for node in ray.nodes() if not is_loopback(node["NodeManagerAddress"])]
-        if outside:
-            raise ContractInvalid(
-                f"the Ray at {address} has nodes that are not on loopback: {', '.join(sorted(outside))}",
-                remedy=START_ONE,
+        with _as_unavailable(f"no Ray could be joined at {self._address}", remedy=START_ONE):
+            self.node = require_listener(reachable)
+            require_token_asked(reachable)
+            joined = ray.init(
+                address=reachable, _node_ip_address=self.node, log_to_driver=False, logging_level=logging.ERROR
             )
         self._session_folder = Path(joined.address_info["session_dir"])
-        self.require_loopback_only()
+        self.require_allowed()
+        by_node = [workers_for(int(node["Resources"]["CPU"])) for node in self._nodes() if _has_processors(node)]
+        self.workers, self.workers_of_a_node = sum(by_node) or 1, max(by_node, default=1)
 
-    def require_loopback_only(self) -> None:
-        """Check that Ray's processes listen on loopback only. Raises ContractInvalid."""
-        if self._session_folder is not None:
+    def require_allowed(self) -> None:
+        """Check where Ray's nodes are and what it listens on here. Raises ContractInvalid."""
+        addresses = [node["NodeManagerAddress"] for node in self._nodes()] if self._address else [self.node]
+        require_allowed_nodes(self._address, addresses, self._networks)
+        if not all(is_loopback(address) for address in addresses):
+            require_no_public_address(self.node)
+        elif self._session_folder is not None:
             require_loopback_only(self._session_folder, remedy=LOCAL if self._folder else START_ONE)
 
     def close(self) -> None:
@@ -84,40 +97,17 @@ class RaySession:
         if self._folder is not None:
             remove_folder(self._folder, patience_s=_GONE_S)
 
-
-def require_loopback_only(folder: Path, remedy: str = LOCAL) -> None:
-    """Check that the processes that write into a folder listen on loopback only. Raises ContractInvalid."""
-    for process in processes_of(folder):
-        with suppress(psutil.Error):
-            listening = [item for item in process.net_connections("inet") if item.status == psutil.CONN_LISTEN]
-            if any(not is_loopback(item.laddr.ip) for item in listening):
-                raise ContractInvalid("Ray listens on more than loopback", remedy=remedy)
+    def _nodes(self) -> list[dict[str, Any]]:
+        return [node for node in import_ray().nodes() if node["Alive"]]
 
 
-def require_loopback_address(address: str) -> str:
-    """Check that `HOST:PORT` is on loopback; returns it with the host resolved. Raises ContractInvalid."""
-    remedy = "name a Ray on this machine: --ray-address 127.0.0.1:6379"
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or "/" in address:
-        raise ContractInvalid(f"the Ray address {address} is not HOST:PORT", remedy=remedy)
-    try:
-        return require_loopback(f"http://{address}").removeprefix("http://")
-    except ContractInvalid as error:
-        raise ContractInvalid(f"the Ray address {address} is not on loopback", remedy=remedy) from error
+def workers_for(cpus: int) -> int:
+    """How many processes of a node with so many processors may work for a run at once."""
+    return min(MOST_WORKERS, max(2, cpus))
 
 
-def _require_listener(address: str) -> None:
-    """Raises OSError when nobody listens there."""
-    host, _, port = address.rpartition(":")
-    socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
-
-
-def require_private_token() -> None:
-    """Check that the token file of a Ray to be joined is private. Raises ContractInvalid."""
-    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
-    with suppress(FileNotFoundError):
-        if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise ContractInvalid(f"others may read Ray's token {path}", remedy=f"chmod 600 {path}")
+def _has_processors(node: dict[str, Any]) -> bool:
+    return bool(node["Resources"].get("CPU", 0) >= 1)
 
 
 @contextmanager
@@ -133,5 +123,7 @@ def _umask() -> Iterator[None]:
 def _as_unavailable(what: str, remedy: str) -> Iterator[None]:
     try:
         yield
+    except PipelineError:
+        raise
     except Exception as error:
         raise Unavailable(f"{what}: {type(error).__name__}", remedy=remedy) from error

@@ -1,43 +1,42 @@
-"""What a Ray worker process does: one shard, read-only, back to the driver as an Arrow table. It never imports Ray."""
+"""What a Ray worker process does: one shard, read-only, back to the driver as an Arrow table. It starts no Ray."""
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.clients.vlm_endpoint import VlmServer
 from pipeline.dag import Stage
 from pipeline.dataroot import DataRoot
+from pipeline.engines.driver_word import HeardWord
 from pipeline.engines.rare_collections import collect_rarely
+from pipeline.engines.ray_cluster import CLUSTER
+from pipeline.engines.ray_node import (
+    Place,
+    here,
+    identity_of,
+    node_address,
+    require_allowed_node,
+    require_same_dataroot,
+    server_on,
+)
+from pipeline.engines.ray_results import RESULT, pack, unpack
 from pipeline.engines.served import import_client, served_model
-from pipeline.engines.shards import Model, Shard, ShardResult, nothing_done, work_shard
-from pipeline.errors import PipelineError
+from pipeline.engines.shards import Model, Server, ServerOnNode, Shard, ShardResult, nothing_done, work_shard
+from pipeline.errors import Blocked, PipelineError, Unavailable
 from pipeline.gate import Gate, GateTerms, Lookout
 from pipeline.network_guard import guard_network
 from pipeline.settings import Settings
 from pipeline.stores.evidence import EvidenceStore
-from schemas.serving import RunFile
-
-RESULT = pa.schema([
-    ("index", pa.int64()),
-    ("rows", pa.large_binary()),
-    ("results", pa.large_binary()),
-    ("elapsed_s", pa.float64()),
-    ("server_gone", pa.bool_()),
-    ("with_server", pa.list_(pa.string())),
-    ("error", pa.large_binary()),
-])  # fmt: skip
-"""`rows` is an Arrow stream of the stage's table; `results` and `error` are pickles, from our own processes only."""
 
 
 @dataclass(frozen=True)
 class Job:
     """What all shards of one pass over a stage have in common.
 
-    `driver` and `driver_started` tell if the driver still lives, the folder `wanted` if it still wants the results.
+    `driver` and `driver_started` tell if the driver still lives, the folder `wanted` if it still wants the results;
+    elsewhere than at the driver's `place` the driver's word does, which lies in that folder. `node` is the driver's.
     """
 
     job_id: str
@@ -46,45 +45,101 @@ class Job:
     settings: Settings
     gate: GateTerms
     stage: Stage
-    server: RunFile | VlmServer | None
+    server: Server | None
+    server_on_node: ServerOnNode | None
     code_version: str
     concurrency: int
     driver: int
     driver_started: int | None
+    place: Place
+    node: str
 
 
 class _Worker:
-    """A job in this process: its gate, which remembers `seq`, and whether no more is to be done for it."""
+    """A job in this process: whether no more is to be done for it, and the server that it asks."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, node: str) -> None:
         self.job = job
+        self.node = node
         self.root = DataRoot(job.data_root)
-        self.gate = Gate(self.root.activity_signal, **job.gate)
         self.stopped = False
         self.server_gone = False
 
     def may_send(self) -> bool:
         """Asked before every request; a closed gate stays closed for the rest of the job, so that its end is soon."""
         if not self.stopped:
-            self.stopped = not self.gate.ask().open or not self._wanted()
+            self.stopped = not self._may_go_on()
         return not self.stopped
-
-    def _wanted(self) -> bool:
-        return process_start(self.job.driver) == self.job.driver_started and self.job.wanted.exists()
 
     def work(self, shard: Shard) -> ShardResult:
         if self.server_gone or not self.may_send():
             return nothing_done(self.job.stage, shard, server_gone=self.server_gone)
+        try:
+            model = self._model()
+        except Blocked:
+            return nothing_done(self.job.stage, shard)
         with EvidenceStore(self.root) as evidence:
-            result = work_shard(self.job.stage, shard, evidence, self._model(), self.job.code_version)
+            result = work_shard(self.job.stage, shard, evidence, model, self.job.code_version)
         self.server_gone = result.server_gone
         return result
 
+    def _may_go_on(self) -> bool:
+        raise NotImplementedError
+
+    def _server(self) -> Server | None:
+        """Raises Blocked when no more is to be done while a server is waited for."""
+        return self.job.server
+
     def _model(self) -> Model | None:
-        job = self.job
-        if job.server is None:
+        server = self._server()
+        if server is None:
             return None
-        return served_model(self.root, job.settings, job.server, Lookout(self.may_send), job.concurrency)
+        return served_model(self.root, self.job.settings, server, Lookout(self.may_send), self.job.concurrency)
+
+
+class _Beside(_Worker):
+    """Beside the driver: a gate of its own, which remembers `seq`, and the server that the run started."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job, job.node)
+        self.gate = Gate(self.root.activity_signal, **job.gate)
+
+    def _may_go_on(self) -> bool:
+        driver_lives = process_start(self.job.driver) == self.job.driver_started
+        return self.gate.ask().open and driver_lives and self.job.wanted.exists()
+
+
+class _Elsewhere(_Worker):
+    """On another node than the driver: the driver's word, and that node's own server."""
+
+    def __init__(self, job: Job) -> None:
+        """Raises ContractInvalid, Unavailable when this node may not, or cannot, take part."""
+        super().__init__(job, node_address())
+        require_allowed_node(self.node, job.settings.ray_networks)
+        require_same_dataroot(self.node, self.root)
+        self.word = HeardWord(job.wanted)
+        self.found: Server | None = None
+
+    def _may_go_on(self) -> bool:
+        return self.word()
+
+    def _server(self) -> Server | None:
+        job = self.job
+        if job.server is not None and self.found is None:
+            if job.server_on_node is None:
+                raise Unavailable(
+                    f"nothing says how the node {self.node} gets a server of its own for this model",
+                    remedy=f"pipeline run --engine local ({CLUSTER})",
+                )
+            wanted = identity_of(job.server)
+            self.found = server_on(
+                self.node, job.server_on_node, self.root, job.settings, wanted, self._keep_waiting
+            )  # fmt: skip
+        return self.found
+
+    def _keep_waiting(self) -> None:
+        if not self.may_send():
+            raise Blocked("the driver wants no more")
 
 
 _worker: _Worker | None = None
@@ -99,15 +154,15 @@ def work_descriptors(descriptors: pa.Table, job: Job) -> pa.Table:
     if _worker is None:
         guard_network()
         collect_rarely()
-    if _worker is None or _worker.job.job_id != job.job_id:
-        _worker = _Worker(job)
     rows = []
     for index, packed in zip(descriptors["index"].to_pylist(), descriptors["shard"].to_pylist(), strict=True):
-        shard: Shard = pickle.loads(packed)  # noqa: S301 from our own driver
+        shard = unpack(packed)
         try:
-            rows.append(_pack(index, _worker.work(shard)))
+            if _worker is None or _worker.job.job_id != job.job_id:
+                _worker = _Beside(job) if here() == job.place else _Elsewhere(job)
+            rows.append(pack(index, _worker.work(shard), _worker.node))
         except PipelineError as error:
-            rows.append({**_pack(index, nothing_done(job.stage, shard)), "error": pickle.dumps(error)})
+            rows.append(pack(index, nothing_done(job.stage, shard), "", error))
     return pa.Table.from_pylist(rows, schema=RESULT)
 
 
@@ -117,31 +172,6 @@ def get_ready(descriptors: pa.Table) -> pa.Table:
     return descriptors
 
 
-def describe(index: int, shard: Shard) -> dict[str, object]:
-    """Make the descriptor of a shard."""
-    return {"index": index, "shard": pickle.dumps(shard)}
-
-
-def read_results(table: pa.Table, shards: list[Shard]) -> list[tuple[int, ShardResult]]:
-    """Read what `work_descriptors` made, in the driver. Raises the PipelineError that a shard ended with."""
-    from pipeline.stages.batch import Batch
-
-    found = []
-    for number in range(table.num_rows):
-        row = {name: table[name][number] for name in table.schema.names}
-        if row["error"].is_valid:
-            error: PipelineError = pickle.loads(row["error"].as_py())  # noqa: S301 from our own worker
-            raise error
-        index = row["index"].as_py()
-        batch = Batch(
-            pa.ipc.open_stream(row["rows"].as_buffer()).read_all(),
-            pickle.loads(row["results"].as_py()),  # noqa: S301
-        )
-        elapsed_s, gone = row["elapsed_s"].as_py(), row["server_gone"].as_py()
-        found.append((index, ShardResult(shards[index], batch, elapsed_s, gone, tuple(row["with_server"].as_py()))))
-    return found
-
-
 def process_start(pid: int) -> int | None:
     """When a process started, in clock ticks since boot: with the pid it names the process. None when it is dead."""
     try:
@@ -149,18 +179,3 @@ def process_start(pid: int) -> int | None:
     except OSError:
         return None
     return None if fields[0] in "ZX" else int(fields[19])
-
-
-def _pack(index: int, result: ShardResult) -> dict[str, object]:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, result.batch.rows.schema) as stream:
-        stream.write_table(result.batch.rows)
-    return {
-        "index": index,
-        "rows": sink.getvalue().to_pybytes(),
-        "results": pickle.dumps(result.batch.results),
-        "elapsed_s": result.elapsed_s,
-        "server_gone": result.server_gone,
-        "with_server": list(result.with_server),
-        "error": None,
-    }

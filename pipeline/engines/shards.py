@@ -10,7 +10,9 @@ from typing import Any, Generic, Protocol, TypeVar
 from pipeline.clients import ServerGone
 from pipeline.clients.vlm_endpoint import VlmServer
 from pipeline.dag import Stage
+from pipeline.dataroot import DataRoot
 from pipeline.prompts import Prompt
+from pipeline.settings import Settings
 from pipeline.stages.batch import Batch, SampleInput, SampleResult
 from pipeline.stages.model_record import Making
 from pipeline.stores.catalog import Sample
@@ -25,6 +27,15 @@ from schemas.serving import FrameRef, ModelIdentity, RunFile, SampleFailure, Tex
 
 Given = TypeVar("Given")
 Said = TypeVar("Said")
+
+Server = RunFile | VlmServer
+"""How to reach the server of a model, on the loopback of one machine."""
+
+KeepWaiting = Callable[[], None]
+"""Asked while a server is waited for; it may raise."""
+
+ServerOnNode = Callable[[DataRoot, Settings, KeepWaiting], Server]
+"""Finds a model's server on the machine that it is called on, or starts it; the DataRoot is as that node uses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +65,29 @@ class ShardResult:
 
 @dataclass(frozen=True, slots=True)
 class TextModel:
-    """A text model that is ready: who it is, how to have it read frames, and where, if other processes may ask it."""
+    """A text model that is ready: who it is, how to have it read frames, and where, if other processes may ask it.
+
+    `on_node` gets another node of a cluster a server of its own: requests never leave a node.
+    """
 
     identity: ModelIdentity
     read: TextReader
     server: RunFile | None = None
+    on_node: ServerOnNode | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ScreenModel:
-    """A VLM that is ready: who it is, what it is asked, how, and where, if other processes may ask it."""
+    """A VLM that is ready: who it is, what it is asked, how, and where, if other processes may ask it.
+
+    `on_node` finds another node of a cluster its own.
+    """
 
     identity: ModelIdentity
     prompt: Prompt
     describe: ScreenReader
     server: VlmServer | None = None
+    on_node: ServerOnNode | None = None
 
 
 Model = TextModel | ScreenModel

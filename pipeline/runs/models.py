@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import tenacity
 
@@ -18,6 +18,7 @@ from pipeline.errors import NotInstalled, Unavailable
 from pipeline.gate import Gate
 from pipeline.prompts import Prompt
 from pipeline.runs.model_choice import DEFAULT_MODEL, described
+from pipeline.runs.node_servers import text_server_on_node, vlm_on_node
 from pipeline.runs.servers import ensure_server, missing_package, not_installed
 from pipeline.runs.vlm import find_vlm
 from pipeline.runs.work import EmbedSource, ModelSource, require_idle
@@ -38,8 +39,10 @@ def served_models(root: DataRoot, settings: Settings, gate: Gate, name: str = DE
     def ready(kind: str) -> Model:
         if kind == "vlm":
             return vlm.ready()
-        server = ensure_server(root, settings, kind, described(settings, name), lambda: require_idle(gate))
-        return text_model(root, settings, server, gate, settings.request_concurrency)
+        told = described(settings, name)
+        server = ensure_server(root, settings, kind, told, lambda: require_idle(gate))
+        model = text_model(root, settings, server, gate, settings.request_concurrency)
+        return replace(model, on_node=text_server_on_node(kind, told))
 
     return ready
 
@@ -57,7 +60,8 @@ class _VlmSource:
         """The VLM, ready to be asked. Raises Unavailable, ContractInvalid, Blocked when the gate closes meanwhile."""
         server = self._patiently(self._find) if self.was_there else self._find()
         self.was_there = True
-        return screen_model(self.root, self.settings, server, self.gate, self.settings.vlm_concurrency)
+        model = screen_model(self.root, self.settings, server, self.gate, self.settings.vlm_concurrency)
+        return replace(model, on_node=vlm_on_node())
 
     def _find(self) -> VlmServer:
         return find_vlm(self.root, self.settings, lambda: require_idle(self.gate))

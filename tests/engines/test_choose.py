@@ -15,8 +15,8 @@ from pipeline.budget.machine import cpu_budget
 from pipeline.cli.main import run
 from pipeline.dataroot import DataRoot
 from pipeline.engines.choose import Choice, EngineName, choose_engine
+from pipeline.engines.ray_cluster import require_allowed_address, require_private_token
 from pipeline.engines.ray_environment import import_ray
-from pipeline.engines.ray_session import require_loopback_address, require_private_token
 from pipeline.errors import ContractInvalid, NotInstalled, UsageError
 from pipeline.gate import GateTerms
 from pipeline.settings import Settings
@@ -111,7 +111,7 @@ def test_a_ray_elsewhere_is_refused_with_4(address: str, tmp_path: Path, capsys:
 
 @pytest.mark.parametrize("address", ["127.0.0.1:6379", "127.1.2.3:1", "[::1]:6379"])
 def test_loopback_addresses_are_taken_as_they_are(address: str) -> None:
-    assert require_loopback_address(address) == address
+    assert require_allowed_address(address) == address
 
 
 def test_an_address_beside_local_is_a_mistake(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from pipeline.dataroot import DataRoot
+from pipeline.engines.ray_cluster import require_loopback_only
 from pipeline.engines.ray_folder import link_to, make_folder, processes_of, remove_folder, remove_leftovers
-from pipeline.engines.ray_session import require_loopback_only
 from pipeline.engines.ray_work import process_start
 from pipeline.errors import ContractInvalid, Unavailable
 

@@ -13,7 +13,9 @@ import pytest
 from screen_memory import RUN, Memory, minutes
 
 from pipeline.dag import stage
-from pipeline.engines.ray_work import Job, describe, process_start, read_results, work_descriptors
+from pipeline.engines.ray_node import here
+from pipeline.engines.ray_results import describe, read_results
+from pipeline.engines.ray_work import Job, process_start, work_descriptors
 from pipeline.engines.shards import Shard, ShardResult, work_shard
 from pipeline.errors import ContractInvalid
 from pipeline.gate import GateTerms
@@ -54,15 +56,18 @@ def job(memory: Memory, job_id: str, terms: GateTerms = OPEN, **driver: Any) -> 
         terms,
         stage("list_frames"),
         None,
+        None,
         "1",
         1,
+        place=own.pop("place", here()),
+        node="127.0.0.1",
         **own,
     )
 
 
 def work(given: Job, shards: list[Shard]) -> list[tuple[int, ShardResult]]:
     descriptors = pa.Table.from_pylist([describe(index, shard) for index, shard in enumerate(shards)])
-    return read_results(work_descriptors(descriptors, given), shards)
+    return [(index, result) for index, _, result in read_results(work_descriptors(descriptors, given), shards)]
 
 
 def test_what_comes_back_is_what_the_local_engine_makes(memory: Memory, shards: list[Shard]) -> None:
