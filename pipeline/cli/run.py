@@ -49,7 +49,10 @@ class ProfileName(StrEnum):
 
 EngineOption = Annotated[EngineName, typer.Option("--engine", help="Where stages run; auto says what it chose.")]
 RayAddressOption = Annotated[
-    str, typer.Option("--ray-address", metavar="HOST:PORT", help="Join this Ray, on loopback, and start none.")
+    str,
+    typer.Option(
+        "--ray-address", metavar="HOST:PORT", help="Join this Ray, on loopback or in ray_networks; start none."
+    ),
 ]
 ProfileOption = Annotated[
     ProfileName | None,

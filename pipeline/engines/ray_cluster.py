@@ -51,12 +51,15 @@ def require_allowed_address(address: str, networks: Sequence[str] = ()) -> str:
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or "/" in address:
         raise ContractInvalid(f"the Ray address {address} is not HOST:PORT", remedy=remedy)
+    guard_network()
     try:
         found = {str(item[4][0]) for item in socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)}
+    except PermissionError as error:
+        raise ContractInvalid(
+            f"the Ray address {address} is not on loopback, with {VARIABLE}=1", remedy=remedy
+        ) from error
     except (OSError, ValueError, OverflowError) as error:
         raise ContractInvalid(f"the Ray address {address} is not one that resolves", remedy=remedy) from error
-    if not all(is_loopback(item) for item in found) and guard_network():
-        raise ContractInvalid(f"the Ray address {address} is not on loopback, and {VARIABLE} is set", remedy=remedy)
     outside = [item for item in found if not is_within(item, parse_networks(networks))]
     if any(is_public(item) for item in outside):
         raise ContractInvalid(f"the Ray address {address} is not on a private network", remedy=remedy)
