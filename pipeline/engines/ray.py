@@ -30,7 +30,7 @@ from pipeline.engines.local import LocalEngine
 from pipeline.engines.ray_environment import LOCAL, end_on_sigterm, ray_environment
 from pipeline.engines.ray_folder import make_folder
 from pipeline.engines.ray_jobs import collect, explain, warm_up
-from pipeline.engines.ray_node import here, not_shared
+from pipeline.engines.ray_node import here
 from pipeline.engines.ray_results import read_results
 from pipeline.engines.ray_session import RaySession
 from pipeline.engines.ray_work import Job, process_start
@@ -181,11 +181,12 @@ class RayEngine:
         self._collecting = threading.Thread(target=collect, args=given, name="ray-data", daemon=True)
         self._collecting.start()
         hand_in_by: float | None = None
+        word = self._word
 
         def closed() -> None:
             tables.put(None)
-            if self._word is not None:
-                self._word.close()
+            if word is not None:
+                word.close()
 
         with self._gate.tell(closed):
             while outstanding:
@@ -201,12 +202,5 @@ class RayEngine:
                     raise explain(table)
                 for index, node, result in read_results(table, wave):
                     if outstanding.pop(index, None) is not None:
-                        if node != job.node and hand_in_by is None and _is_untouched(result):
-                            raise not_shared(node, self._root)
                         self._by_node[node] += len(result.batch.results)
                         yield result
-
-
-def _is_untouched(result: ShardResult) -> bool:
-    """Whether a worker did nothing because it found no word of the driver's that it may."""
-    return not result.batch.results and not result.server_gone and bool(result.shard.samples)

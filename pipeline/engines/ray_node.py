@@ -6,6 +6,7 @@ there it goes by the driver's word, and its frames go to a server of its own on 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,18 +54,16 @@ def require_allowed_node(node: str, networks: Sequence[str]) -> None:
         require_no_public_address(node)
 
 
-def require_same_dataroot(node: str, root: DataRoot) -> None:
-    """Check that a node has the DataRoot where the driver has it. Raises Unavailable."""
-    if not root.metadata_db.exists():
-        raise not_shared(node, root)
+def require_same_dataroot(node: str, root: DataRoot, wanted: Path) -> None:
+    """Check that a node has the DataRoot where the driver has it, with the folder `wanted` that it made there.
 
-
-def not_shared(node: str, root: DataRoot) -> Unavailable:
-    """The error for a node that has no DataRoot, or another one, where the driver has it."""
-    return Unavailable(
-        f"the node {node} does not see the DataRoot {root} that this run works on",
-        remedy=f"mount it at the same path on every node ({CLUSTER})",
-    )
+    Raises Unavailable.
+    """
+    if not (os.access(root.metadata_db, os.R_OK) and os.access(wanted, os.R_OK | os.X_OK)):
+        raise Unavailable(
+            f"the node {node} does not see the DataRoot {root} that this run works on",
+            remedy=f"mount it at the same path on every node, for the same user id ({CLUSTER})",
+        )
 
 
 def server_on(

@@ -116,7 +116,7 @@ class _Elsewhere(_Worker):
         """Raises ContractInvalid, Unavailable when this node may not, or cannot, take part."""
         super().__init__(job, node_address())
         require_allowed_node(self.node, job.settings.ray_networks)
-        require_same_dataroot(self.node, self.root)
+        require_same_dataroot(self.node, self.root, job.wanted)
         self.word = HeardWord(job.wanted)
         self.found: Server | None = None
 

@@ -128,6 +128,7 @@ def test_rows_are_made_with_the_server_of_the_node_and_by_the_drivers_word(
 
 
 def test_without_the_drivers_word_nothing_is_done(desk: DataRoot, shards: list[Shard], tmp_path: Path) -> None:
+    (tmp_path / "wanted").mkdir()
     [(node, result)] = work(job(desk, THE_RUNS, tmp_path / "wanted", never, "elsewhere-b"), shards)
     assert (node, result.batch.results) == (NODE, [])
 
@@ -186,6 +187,8 @@ def test_a_node_without_the_dataroot_says_so(desk: DataRoot, shards: list[Shard]
     given = job(desk, THE_RUNS, tmp_path / "wanted", never, "elsewhere-i")
     with pytest.raises(Unavailable, match=f"the node {NODE} does not see the DataRoot {tmp_path / 'none'}"):
         work(replace(given, data_root=tmp_path / "none"), shards)
+    with pytest.raises(Unavailable, match=f"the node {NODE} does not see the DataRoot {desk} that this run works on"):
+        work(replace(given, wanted=tmp_path / "what the driver made in its own"), shards)
 
 
 @pytest.mark.parametrize("address", ["203.0.113.9", "2001:db8::9"])

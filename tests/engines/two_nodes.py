@@ -87,7 +87,7 @@ class Node:
         place, told = self.folder / "ray", self.folder / "output"
         command = ["start", "--block", "--node-ip-address", self.address, "--temp-dir", str(place), "--num-cpus", "2",
                    "--object-store-memory", str(100 << 20), *options]  # fmt: skip
-        settings = {"RAY_USAGE_STATS_ENABLED": "0", **({"RAY_AUTH_MODE": "token"} if token else {})}
+        settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token" if token else "disabled"}
         ray = [sys.executable, "-c", "from ray.scripts.scripts import main; main()"]
         with told.open("w") as output:
             process = self.start([*ray, *command], settings, output)
