@@ -104,20 +104,21 @@ def _start_apart(kind: str, model: str, root: DataRoot, settings: Settings, keep
             raise
         assert starter.stdout is not None
         said = starter.stdout.read()
-    if starter.returncode:
-        raise _why(kind, said)
+    _raise_what(kind, said)
 
 
-def _why(kind: str, said: str) -> Unavailable:
+def _raise_what(kind: str, said: str) -> None:
+    """Raises Unavailable for what the starter said went wrong, or when it said nothing."""
     try:
-        told = json.loads(said)
-        return Unavailable(str(told["message"]), remedy=str(told["remedy"]))
-    except (ValueError, KeyError, TypeError):
-        return Unavailable(f"the {kind} server could not be started", remedy="pipeline doctor")
+        problem = json.loads(said)
+    except ValueError:
+        problem = {"message": f"the {kind} server could not be started", "remedy": "pipeline doctor"}
+    if problem:
+        raise Unavailable(problem["message"], remedy=problem["remedy"])
 
 
-def main(given: str) -> int:
-    """Start a server of this node and let it stay, held to its part of this machine; says on stdout why it cannot."""
+def main(given: str) -> dict[str, str]:
+    """Start a server of this node and let it stay, held to its part of this machine; returns why it cannot, if so."""
     told = json.loads(given)
     root = DataRoot(Path(told["root"])).on_node(told["node"])
     settings = Settings(**told["settings"])
@@ -126,11 +127,10 @@ def main(given: str) -> int:
             ensure_server(root, settings, told["kind"], told["model"])
             let_server_stay(root, told["kind"])
     except PipelineError as error:
-        sys.stdout.write(json.dumps({"message": error.message, "remedy": error.remedy}))
-        return int(error.exit_code)
-    return 0
+        return {"message": error.message, "remedy": error.remedy}
+    return {}
 
 
 if __name__ == "__main__":
     logging.disable()
-    sys.exit(main(sys.argv[1]))
+    sys.stdout.write(json.dumps(main(sys.argv[1])))
