@@ -69,7 +69,7 @@ def _ingest(spool: Path, folder: Path) -> dict[str, DataRoot]:
 
 
 def _run(node: Node, root: DataRoot, *options: str) -> dict[str, Any]:
-    stages = [item for stage in STAGES if stage.model != "embed" for item in ("--stage", stage.name)]
+    stages = [item for stage in STAGES if stage.model in ("", "ocr") for item in ("--stage", stage.name)]
     command = [sys.executable, "-m", "pipeline", "--data-root", str(root), "run", "--until-done", *stages]
     process = node.start([*command, *OPTIONS, *options], ALL_OF_IT)
     _, told = process.communicate()

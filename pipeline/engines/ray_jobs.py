@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
@@ -17,6 +18,8 @@ from pipeline.errors import Unavailable
 
 CPUS_OF_A_WORKER = 0.25
 """A fraction, so that workers and Ray's own tasks never wait for one another; mostly they wait for models anyway."""
+
+_LACKS = re.compile(r"No module named '([\w.]{1,80})'")
 
 
 def warm_up(workers: int) -> None:
@@ -60,11 +63,12 @@ def explain(error: Exception) -> Exception:
     ray = import_ray()
     lost = (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.ObjectLostError,
             ray.exceptions.OutOfMemoryError, ray.exceptions.RaySystemError, LookupError)  # fmt: skip
-    if isinstance(error, lost):
-        return Unavailable(f"Ray lost its processes: {type(error).__name__}", remedy=LOCAL)
-    if isinstance(error, ray.exceptions.RayTaskError) and isinstance(error.cause, ModuleNotFoundError):
+    lacks = _LACKS.search(str(error)) if isinstance(error, ray.exceptions.RayError) else None
+    if lacks:
         return Unavailable(
-            f"a node of the Ray lacks the package {error.cause.name}",
+            f"a node of the Ray lacks the module {lacks[1]}",
             remedy=f"install the same packages and models on every node ({CLUSTER})",
         )
+    if isinstance(error, lost):
+        return Unavailable(f"Ray lost its processes: {type(error).__name__}", remedy=LOCAL)
     return error

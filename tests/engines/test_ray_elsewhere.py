@@ -16,6 +16,7 @@ from pipeline.dag import stage
 from pipeline.dataroot import DataRoot
 from pipeline.engines.driver_word import DriverWord
 from pipeline.engines.ray_cluster import require_allowed_address, require_no_public_address
+from pipeline.engines.ray_jobs import explain
 from pipeline.engines.ray_node import Place
 from pipeline.engines.ray_results import describe, read_results
 from pipeline.engines.ray_work import Job, work_descriptors
@@ -213,3 +214,14 @@ def test_without_a_network_an_allowed_address_is_refused_too(tmp_path: Path, run
     done = run_cli("--data-root", root, "run", *options, env={"AP_NO_NETWORK": "1"})
     assert done.returncode == 4
     assert "the Ray address 10.77.0.1:6379 is not on loopback, with AP_NO_NETWORK=1" in done.stderr
+
+
+def test_a_node_that_lacks_a_package_is_told_so_and_not_taken_for_lost() -> None:
+    ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    told = explain(ray.exceptions.RaySystemError("No module named 'pipeline.engines'"))
+    assert isinstance(told, Unavailable)
+    assert told.message == "a node of the Ray lacks the module pipeline.engines"
+    assert "install the same packages" in told.remedy
+    lost = explain(ray.exceptions.RaySystemError("gone"))
+    assert isinstance(lost, Unavailable)
+    assert lost.message == "Ray lost its processes: RaySystemError"

@@ -16,6 +16,7 @@ from pipeline.runs.node_servers import text_server_on_node, vlm_on_node
 from pipeline.runs.server_process import holders
 from pipeline.runs.servers import stop_server
 from pipeline.settings import Settings
+from schemas.serving import RunFile
 
 NODE = "10.77.0.2"
 
@@ -44,6 +45,7 @@ def test_it_outlives_who_asked_for_it_and_is_found_again(root: DataRoot) -> None
     try:
         assert asked.returncode == 9, asked.stderr
         again = text_server_on_node("ocr", "")(there, Settings(), lambda: None)
+        assert isinstance(again, RunFile)
         environment = Path(f"/proc/{again.pid}/environ").read_bytes()
         processes = [process.pid for process in holders(there, "ocr")]
     finally:
