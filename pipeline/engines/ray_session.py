@@ -72,9 +72,9 @@ class RaySession:
         with _as_unavailable(f"no Ray could be joined at {self._address}", remedy=START_ONE):
             self.node = require_listener(reachable)
             require_token_asked(reachable)
-            joined = ray.init(
-                address=reachable, _node_ip_address=self.node, log_to_driver=False, logging_level=logging.ERROR
-            )
+            # A machine may have several addresses; one on loopback says nothing of where its node is.
+            given = {} if is_loopback(self.node) else {"_node_ip_address": self.node}
+            joined = ray.init(address=reachable, log_to_driver=False, logging_level=logging.ERROR, **given)
         self._session_folder = Path(joined.address_info["session_dir"])
         self.require_allowed()
         by_node = [workers_for(int(node["Resources"]["CPU"])) for node in self._nodes() if _has_processors(node)]
