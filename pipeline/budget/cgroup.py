@@ -24,8 +24,9 @@ PREFIX = "autocapture-"
 PERIOD_US = 50_000
 """The kernel refills a group's processor time this often; short, so that no second gets much more than its part."""
 
-_MARGIN = 0.95
-"""The part of the limit that is given out: a window that begins in the middle of a refill sees up to one more."""
+_MARGIN = 0.92
+"""The part of the limit that is given out: a window that begins in the middle of a refill sees up to one more, and each
+processor ends the slice that it holds."""
 
 _LEAST_QUOTA_US = 1_000
 _ATTEMPTS = 5

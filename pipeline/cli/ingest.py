@@ -129,7 +129,7 @@ def _tell(session: Session, outcome: DrainResult) -> int:
     result = {
         "data_root": str(session.root),
         "exit_code": int(outcome.exit_code),
-        "handoffs": [result.as_dict() for result in outcome.results],
+        "handoffs": [result.as_dict() for result in outcome.results] if session.as_json else [],
         "passed_over": outcome.passed_over,
         "left": outcome.left,
         "blocked": outcome.blocked,
