@@ -9,14 +9,13 @@ import base64
 import json
 import math
 import os
-import threading
 import time
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import contextmanager
 from typing import Any
 
+from loopback_server import Replying, served
 from screen_memory import InProcessModel, Memory, open_gate, read_text
 
 from pipeline.clients.embed import EmbedClient
@@ -100,37 +99,23 @@ def embedding_server(root: DataRoot, name: str = "concepts", delay_s: float = 0.
     """A server on loopback that `query` finds; gives the texts that it was asked for."""
     asked: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            texts = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["texts"]
+    class Handler(Replying):
+        def answer(self, method: str) -> None:
+            texts = json.loads(self.body())["texts"]
             asked.extend(texts)
             time.sleep(delay_s)
-            body = json.dumps({"results": [_embedded(text) for text in texts]}).encode()
-            with suppress(ConnectionError):  # who asked may have given up
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+            self.reply(200, json.dumps({"results": [_embedded(text) for text in texts]}).encode())
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    make_directories(root.workers)
-    place = f"http://127.0.0.1:{server.server_port}"
-    began = started_at(os.getpid())
-    assert began is not None
-    found = RunFile(kind="embed", pid=os.getpid(), created_at=began, url=place, token="t", model=identity(name))
-    root.worker_file("embed").write_text(found.model_dump_json())
-    try:
-        yield asked
-    finally:
-        root.worker_file("embed").unlink()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with served(Handler) as place:
+        make_directories(root.workers)
+        began = started_at(os.getpid())
+        assert began is not None
+        found = RunFile(kind="embed", pid=os.getpid(), created_at=began, url=place, token="t", model=identity(name))
+        root.worker_file("embed").write_text(found.model_dump_json())
+        try:
+            yield asked
+        finally:
+            root.worker_file("embed").unlink()
 
 
 def _embedded(text: str) -> dict[str, Any]:

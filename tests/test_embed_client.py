@@ -6,16 +6,15 @@ import base64
 import json
 import os
 import sys
-import threading
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from loopback_server import Replying, served
 
 from pipeline.clients import ServerGone
 from pipeline.clients.embed import EmbedClient, NotEmbedded, embed_question, embed_wordings
@@ -55,28 +54,15 @@ def answering(status: int, reply: Any) -> Iterator[RunFile]:
     """A server that gives the same answer to everything."""
     body = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    class Handler(Replying):
+        def answer(self, method: str) -> None:
+            self.body()
+            self.reply(status, body)
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        url, began = f"http://127.0.0.1:{server.server_port}", started_at(os.getpid())
+    with served(Handler) as url:
+        began = started_at(os.getpid())
         assert began is not None
         yield RunFile(kind="embed", pid=os.getpid(), created_at=began, url=url, token="t", model=MODEL)
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def ask(server: RunFile, *texts: str) -> list[Embedding | SampleFailure]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from loopback_server import Replying, served
 
 from pipeline.clients import TextClient
 from pipeline.gate import Lookout
@@ -42,41 +42,22 @@ def read_all(images: list[bytes]) -> tuple[int, bytes]:
 def serving(answer: Answer) -> Iterator[str]:
     """A server on loopback that answers POST requests by a function from images to (status, body)."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Replying):
         protocol_version = "HTTP/1.1"
 
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+        def answer(self, method: str) -> None:
+            body = self.body()
             images = []
             for size in self.headers["X-Image-Sizes"].split(","):
                 images.append(body[: int(size)])
                 body = body[int(size) :]
             try:
-                status, reply = answer(images)
+                self.reply(*answer(images))
             except ConnectionAbortedError:
                 self.close_connection = True
-                return
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(reply)))
-            self.end_headers()
-            self.wfile.write(reply)
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-        def handle(self) -> None:
-            with suppress(ConnectionError):  # the client cancelled
-                super().handle()
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with served(Handler) as url:
+        yield url
 
 
 def load_name(item: FrameRef) -> bytes:

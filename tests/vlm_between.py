@@ -7,10 +7,10 @@ import http.client
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from contextlib import contextmanager
 from urllib.parse import urlsplit
+
+from loopback_server import Replying, served
 
 Answer = tuple[int, bytes]
 Pass = Callable[[bytes], Answer]
@@ -71,40 +71,18 @@ def standing_between(behind: str) -> Iterator[Between]:
     """A server in front of another one. A broken connection behind is a broken one in front."""
     between = Between(behind)
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._pass("GET")
+    class Handler(Replying):
+        gone = OSError
 
-        def do_POST(self) -> None:
-            self._pass("POST")
-
-        def _pass(self, method: str) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        def answer(self, method: str) -> None:
+            body = self.body()
             headers = {name: self.headers[name] for name in _FORWARDED if name in self.headers}
             try:
                 status, answer = between.answer(method, self.path, headers, body)
             except (OSError, http.client.HTTPException):
                 self.close_connection = True
                 return
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+            self.reply(status, answer)
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-        def handle(self) -> None:
-            with suppress(OSError):  # the client went away
-                super().handle()
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    between.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with served(Handler) as between.url:
         yield between
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -8,11 +8,11 @@ import io
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from loopback_server import Replying, served
 from PIL import Image
 
 from pipeline.clients.vlm_endpoint import VlmServer
@@ -104,36 +104,12 @@ def serving(answer: Answer = said, port: int = 0, **told: Any) -> Iterator[Endpo
     """An endpoint at a free port of 127.0.0.1, or at this one. An answer that raises ConnectionError hangs up."""
     endpoint = Endpoint(answer=answer, **told)
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._reply(*endpoint.get(self.path))
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            self._reply(*endpoint.chat(body))
-
-        def _reply(self, status: int, body: bytes) -> None:
+    class Handler(Replying):
+        def answer(self, method: str) -> None:
+            status, body = endpoint.get(self.path) if method == "GET" else endpoint.chat(self.body())
             if endpoint.key and self.path != "/health" and self.headers["Authorization"] != f"Bearer {endpoint.key}":
                 status, body = 401, b"{}"
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.reply(status, body)
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-        def handle(self) -> None:
-            with suppress(ConnectionError):  # the client cancelled, or the answer hangs up
-                super().handle()
-
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    endpoint.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with served(Handler, port) as endpoint.url:
         yield endpoint
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
