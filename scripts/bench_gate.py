@@ -4,11 +4,11 @@
 
 A worker (`resume_hold_s` 0.2) reads a DataRoot of altered copies of the bundled screens, which no cache knows; when
 all is read, another one like it. Again and again a sidecar says that the user is active. Measured is the time from
-that write until the process tree (worker, keepers, servers) uses at most 2 % of a core over 100 ms, and does so on
-average for as long as the user stays. Ray's own daemons are counted apart. Then the rows are held against those of a
-run in peace, in which the cost of asking the gate is measured too. Prints one JSON object; exits with 1 when rows
-differ. A large number takes long: with a `--folder` one call goes on where the one before ended, after `--minutes` at
-the latest, and its figures are those of all calls.
+that write until the process tree (worker, keepers, servers, Ray with its own daemons) uses at most 2 % of a core over
+100 ms, and does so on average for as long as the user stays. What Ray's own daemons took of it is told apart, and so is
+what Ray was doing. Then the rows are held against those of a run in peace, in which the cost of asking the gate is
+measured too. Prints one JSON object; exits with 1 when rows differ. A large number takes long: with a `--folder` one
+call goes on where the one before ended, after `--minutes` at the latest, and its figures are those of all calls.
 """
 
 from __future__ import annotations

@@ -54,10 +54,18 @@ class Figures:
             "latest": latest[:_LATEST],
             "work_again_ms_median": round(statistics.median(self._all("work_again_ms") or [0])),
             "rays_own_share_of_a_core": round(statistics.mean(rays), 4) if any(rays) else None,
+            "by_what_ray_did": self._by_what_ray_did(),
             "rounds_read_to_their_end": self.rounds,
             "fact_files_compared": sum(self._all("fact_files")),
             "fact_files_that_differ": self.differ,
         }
+
+    def _by_what_ray_did(self) -> dict[str, Any]:
+        told: dict[str, list[int]] = {}
+        for item in self._told:
+            if "ray_is" in item:
+                told.setdefault(item["ray_is"], []).append(item["quiet_ms"])
+        return {what: {"onsets": len(ms), **_spread(sorted(ms))} for what, ms in sorted(told.items())}
 
     def _all(self, name: str) -> list[Any]:
         return [item[name] for item in self._told if name in item]

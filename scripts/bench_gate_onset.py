@@ -1,4 +1,7 @@
-"""One onset of activity: the processor time of a process tree, looked at until it stays quiet."""
+"""One onset of activity: the processor time of a process tree, looked at until it stays quiet.
+
+All of it counts, Ray's own daemons too; what those took is told beside it.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,13 @@ class Tree:
                 if used:
                     self.used["ray" if _is_rays(pid) else "ours"] += used
         self._seen = seen
-        return self.used["ours"]
+        return self.used.total()
+
+    def what_ray_does(self) -> str:
+        """How far Ray is, by what its processes call themselves; empty where there is none."""
+        commands = [_command(pid) for pid in self._seen]
+        signs = {"at work": "work_descriptors", "started": "ray::IDLE", "starting": "ray_driver"}
+        return next((what for what, sign in signs.items() if any(sign in command for command in commands)), "")
 
     def by_process(self) -> dict[str, int]:
         """What each process that is there has used, in nanoseconds, by what it is."""
@@ -66,9 +75,11 @@ class Tree:
 
 def measure_onset(user: Sidecar, tree: Tree) -> dict[str, Any]:
     """Have the user come, measure when all is quiet, and have them stay a while to see whether it is."""
-    rays, before = tree.used["ray"], dict[str, int]()
+    before = dict[str, int]()
+    ray_is = tree.what_ray_does()
     came_at = user.say(active=True)
     samples = [(0.0, tree.look())]
+    rays = tree.used["ray"]
     quiet_at: float | None = None
     moments, now = 0, 0.0
     while now < _GIVE_UP_S:
@@ -85,7 +96,9 @@ def measure_onset(user: Sidecar, tree: Tree) -> dict[str, Any]:
             quiet_at = _first_quiet([item for item in samples if item[0] > over])
     quiet_s = quiet_at if quiet_at is not None else _GIVE_UP_S
     found: dict[str, Any] = {"quiet_ms": round(1000 * quiet_s), "quiet_for_a_moment_only": moments}
-    found["rays_own_share_of_a_core"] = round((tree.used["ray"] - rays) / 1e9 / samples[-1][0], 4)
+    if ray_is:
+        found["ray_is"] = ray_is
+        found["rays_own_share_of_a_core"] = round((tree.used["ray"] - rays) / 1e9 / samples[-1][0], 4)
     return found | ({"cpu_ms_later": _later(before, tree.by_process())} if quiet_s > _EXPECTED_S else {})
 
 

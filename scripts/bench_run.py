@@ -41,8 +41,7 @@ class WaitingRayEngine(RayEngine):
         """Start Ray and wait until it is ready."""
         started = time.monotonic()
         super().prepare()
-        if self._starting is not None:
-            self._starting.result()
+        self.ready()
         self.waited_s += time.monotonic() - started
 
 

@@ -21,10 +21,10 @@ from pipeline.cli.run import (
     RayAddressOption,
     ReadyFileOption,
 )
-from pipeline.errors import Terminated
 
 if TYPE_CHECKING:
-    from pipeline.gate import Gate, GateTerms, Verdict
+    from pipeline.engines.shards import Engine
+    from pipeline.gate import Gate, Verdict
     from pipeline.runs.report import RunReport
     from pipeline.runs.watch import RunWatch
     from pipeline.runs.worker import Worker, WorkerReport
@@ -78,24 +78,26 @@ def worker(
             root, settings, terms, choose_progress(), command="worker", ready_file=ready_file, metrics_port=metrics_port
         ) as watch,
     ):  # fmt: skip
-        run_once = _runner(session, gate, terms, engine, ray_address, watch)
+        made = choose_engine(session, terms, engine.value, ray_address, for_worker=True)
         _import_all()
         watch.ready()
-        report = _work(Worker(root, gate, run_once, resume_hold_s=settings.resume_hold_s))
+        try:
+            report = _work(
+                Worker(root, gate, _runner(session, gate, made, watch), resume_hold_s=settings.resume_hold_s)
+            )
+        finally:
+            made.end()
     session.print(_as_json(report), lambda console: _show(report, console))
 
 
-def _runner(
-    session: Session, gate: Gate, terms: GateTerms, engine: EngineName, ray_address: str, watch: RunWatch
-) -> Callable[[], RunReport]:
-    """Make what runs once. Raises Unavailable, ContractInvalid, UsageError for an engine that cannot be."""
+def _runner(session: Session, gate: Gate, made: Engine, watch: RunWatch) -> Callable[[], RunReport]:
+    """Make what runs once."""
     from pipeline.runs.loop import run
     from pipeline.runs.model_choice import asked_model
     from pipeline.runs.models import served_embedder, served_models
     from pipeline.runs.report import RunOptions
 
     settings, root = session.settings, session.root
-    made = choose_engine(session, terms, engine.value, ray_address, for_worker=True)
 
     def run_once() -> RunReport:
         name = asked_model(root, settings, "", ()).name  # another one may have been promoted
@@ -130,8 +132,6 @@ def _work(worker: Worker) -> WorkerReport:
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         report = worker.work()
-    except Terminated:  # while Ray is up, SIGTERM is its own
-        report = worker.report
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -40,7 +40,7 @@ def choose_engine(
     name, why = _auto(address, cpus, for_worker=for_worker) if wanted == "auto" else (wanted, "as asked for")
     if name == "local":
         return Choice(LocalEngine(root), why)
-    from pipeline.engines.ray import RayEngine
+    from pipeline.engines.ray import STAYS_S, RayEngine
     from pipeline.engines.ray_cluster import require_allowed_address, require_private_token
     from pipeline.engines.ray_environment import require_installed
 
@@ -48,7 +48,7 @@ def choose_engine(
         require_allowed_address(address, settings.ray_networks)
         require_private_token()
     require_installed()
-    return Choice(RayEngine(root, settings, terms, cpus, address), why)
+    return Choice(RayEngine(root, settings, terms, cpus, address, stay_s=STAYS_S if for_worker else 0.0), why)
 
 
 def _auto(address: str, cpus: int, *, for_worker: bool) -> tuple[str, str]:

@@ -29,5 +29,11 @@ class LocalEngine:
             for shard in shards:
                 yield work_shard(stage, shard, evidence, model, code_version)
 
+    def quiet(self) -> None:
+        """What works is in this process, and ends by itself."""
+
     def close(self) -> None:
         """Nothing is left open between two calls of `run`."""
+
+    def end(self) -> None:
+        """Nothing was started."""

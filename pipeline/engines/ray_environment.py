@@ -1,4 +1,4 @@
-"""What this process needs around Ray: its settings before it is imported, its token, a gentle end."""
+"""What Ray's driver finds in its environment: what Ray reads before it is imported, a token; and a gentle end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 from pipeline.errors import NotInstalled, Terminated
@@ -26,6 +25,9 @@ _BEFORE_IMPORT = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_AUTH_MODE": "token",
 }
+_NOT_ITS = ("RAY_ADDRESS",)
+"""Where Ray is to be found is said on the command line only."""
+
 _TO_JOIN = {"RAY_NUM_REDIS_GET_RETRIES": "1"}  # Ray would wait ten minutes for one with another token
 
 
@@ -48,31 +50,18 @@ def require_installed() -> None:
         raise _not_installed()
 
 
-@contextmanager
-def ray_environment(*, own: bool) -> Iterator[None]:
-    """Environment for a Ray of our `own`, whose processes inherit the token so that no file holds it, or to join one.
-
-    It is changed here, before other threads look at it; model servers that are started meanwhile go without the token.
-    """
-    _tell_before_import()
-    ours = {_TOKEN: _token()} if own else _TO_JOIN
-    before = {name: os.environ.get(name) for name in ours}
-    os.environ.update(ours)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+def driver_environment(*, own: bool) -> dict[str, str]:
+    """The environment of Ray's driver: of a Ray of our `own`, whose processes inherit its token so that no file holds
+    it, or of one that is joined."""
+    kept = {name: value for name, value in os.environ.items() if name not in _NOT_ITS}
+    return kept | _BEFORE_IMPORT | ({_TOKEN: secrets.token_hex(32)} if own else _TO_JOIN)
 
 
 @contextmanager
 def end_on_sigterm() -> Iterator[None]:
     """Have SIGTERM end the run as an exception would, so that what was started is ended too."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield  # a command that has its own way with it
         return
     before = signal.signal(signal.SIGTERM, _end)
     try:
@@ -82,20 +71,14 @@ def end_on_sigterm() -> Iterator[None]:
 
 
 def _end(number: int, _: object) -> None:
-    signal.alarm(0)  # Ray's own handler calls this one, and would abort the process three seconds later
     raise Terminated(number)
 
 
 def _tell_before_import() -> None:
     os.environ.update(_BEFORE_IMPORT)
-    os.environ.pop("RAY_ADDRESS", None)  # where Ray is to be found is said on the command line only
+    for name in _NOT_ITS:
+        os.environ.pop(name, None)
 
 
 def _not_installed() -> NotInstalled:
     return NotInstalled("the Ray engine needs the package ray with Ray Data, which is not installed", remedy=INSTALL)
-
-
-@cache
-def _token() -> str:
-    """One token for the life of this process: Ray reads it once."""
-    return secrets.token_hex(32)

@@ -1,11 +1,13 @@
 """Where Ray writes, and which processes are its: in `derived/tmp/ray-*`, private to the user, removed with them.
 
 Every process that Ray starts holds a log there open for writing: by that the next run, which has the run lock, knows
-the processes of a dead one, whatever became of its driver.
+the processes of a dead one, whatever became of its driver. A `worker` has its Ray stay between two runs: that it lives
+is shown by a lock.
 """
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import shutil
@@ -21,7 +23,7 @@ import psutil
 from pipeline.dataroot import DataRoot
 from pipeline.errors import Unavailable
 
-_LINK = "link"
+_LINK, _HELD = "link", "held"
 _PREFIX = "ray-"
 _LONGEST_LINK = 40
 _KILLED_S = 5.0
@@ -37,9 +39,19 @@ def make_folder(root: DataRoot) -> Path:
     return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root.scratch))
 
 
+def hold_folder(folder: Path) -> int:
+    """Show, until the descriptor is closed or this process is dead, that a folder is no leftover. Raises OSError."""
+    held = os.open(folder / _HELD, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with suppress(OSError):  # a file system without such locks: at rest, Ray is taken for a leftover, and starts anew
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return held
+
+
 def remove_leftovers(root: DataRoot) -> None:
     """End the Ray processes of runs that died and remove their files. Needs the run lock."""
     for folder in sorted(root.scratch.glob(f"{_PREFIX}*")):
+        if _is_held(folder):
+            continue
         ended = remove_folder(folder, patience_s=0)
         log.warning("an earlier run had left Ray behind: %d processes ended", ended)
 
@@ -67,13 +79,18 @@ def remove_folder(folder: Path, patience_s: float) -> int:
                     killed += 1
             psutil.wait_procs(found, timeout=_KILLED_S)
         time.sleep(0.05)
+    remove_files(folder)
+    return killed
+
+
+def remove_files(folder: Path) -> None:
+    """Remove a folder where nobody writes any more, and its link."""
     with suppress(OSError, UnicodeDecodeError):
         link = Path((folder / _LINK).read_text())
         if link.is_symlink() and link.readlink() == folder:
             link.unlink()
         link.parent.rmdir()
     shutil.rmtree(folder, ignore_errors=True)
-    return killed
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:
@@ -81,6 +98,22 @@ def processes_of(folder: Path) -> list[psutil.Process]:
     inside = f"{folder.resolve()}/"
     others = (process for process in psutil.process_iter() if process.pid != os.getpid())
     return [process for process in others if any(path.startswith(inside) for path in _written_by(process.pid))]
+
+
+def _is_held(folder: Path) -> bool:
+    try:
+        held = os.open(folder / _HELD, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(held)
+    return False
 
 
 def _written_by(pid: int) -> Iterator[str]:

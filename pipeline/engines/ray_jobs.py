@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from queue import SimpleQueue
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from pipeline.engines.ray_cluster import CLUSTER
 from pipeline.engines.ray_environment import LOCAL, import_ray
-from pipeline.engines.ray_results import describe
 from pipeline.engines.ray_work import Job, get_ready, work_descriptors
-from pipeline.engines.shards import Shard
 from pipeline.errors import Unavailable
 
 CPUS_OF_A_WORKER = 0.25
@@ -28,26 +25,19 @@ def warm_up(workers: int) -> None:
         pass
 
 
-def collect(job: Job, wave: list[Shard], workers: int, tables: SimpleQueue[pa.Table | Exception | None]) -> None:
-    """Run a wave of shards; puts each table as it comes, and at the end what went wrong.
-
-    For a thread of its own, so that the driver can look at the gate meanwhile.
-    """
-    try:
-        descriptors = [describe(index, shard) for index, shard in enumerate(wave)]
-        for table in _tables(descriptors, work_descriptors, workers, job=job):
-            tables.put(table)
-        tables.put(LookupError("Ray ended without a result for every shard"))
-    except Exception as error:  # noqa: BLE001 raised again in the driver's own thread
-        tables.put(error)
+def worked_on(job: Job, descriptors: Sequence[Mapping[str, object]], workers: int) -> Iterator[pa.Table]:
+    """Have a wave of shards worked on; gives a table for some of them as it comes, until all are done."""
+    yield from _tables(descriptors, work_descriptors, workers, job=job)
 
 
-def _tables(descriptors: list[dict[str, object]], work: Callable[..., pa.Table], workers: int, **given: Any) -> Any:
+def _tables(
+    descriptors: Sequence[Mapping[str, object]], work: Callable[..., pa.Table], workers: int, **given: Any
+) -> Any:
     ray = import_ray()
     settings = ray.data.DataContext.get_current()
     settings.enable_progress_bars = False
     settings.print_on_execution_start = False
-    dataset = ray.data.from_items(descriptors, override_num_blocks=len(descriptors)).map_batches(
+    dataset = ray.data.from_items(list(descriptors), override_num_blocks=len(descriptors)).map_batches(
         work,
         fn_kwargs=given,
         batch_size=None,
@@ -62,7 +52,7 @@ def explain(error: Exception) -> Exception:
     """A worker or a node that Ray lost is no bug of ours; what a worker raised is."""
     ray = import_ray()
     lost = (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.ObjectLostError,
-            ray.exceptions.OutOfMemoryError, ray.exceptions.RaySystemError, LookupError)  # fmt: skip
+            ray.exceptions.OutOfMemoryError, ray.exceptions.RaySystemError)  # fmt: skip
     lacks = _LACKS.search(str(error)) if isinstance(error, ray.exceptions.RayError) else None
     if lacks:
         return Unavailable(

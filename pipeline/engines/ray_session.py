@@ -1,16 +1,13 @@
-"""Ray for one run: started on loopback only, with a token of its own, or joined; ended with all its processes."""
+"""Ray in its driver's process: started on loopback only, with a token of its own, or joined."""
 
 from __future__ import annotations
 
 import logging
-import os
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.dataroot import DataRoot
 from pipeline.engines.ray_cluster import (
     START_ONE,
     require_allowed_address,
@@ -22,7 +19,7 @@ from pipeline.engines.ray_cluster import (
     require_token_asked,
 )
 from pipeline.engines.ray_environment import LOCAL, import_ray
-from pipeline.engines.ray_folder import link_to, make_folder, remove_folder
+from pipeline.engines.ray_messages import Start
 from pipeline.errors import PipelineError, Unavailable
 from pipeline.loopback import is_loopback
 
@@ -30,39 +27,30 @@ OBJECT_STORE_BYTES = 160 << 20
 MOST_WORKERS = 4
 """Processes of a node that work for a run at once; mostly they wait for its model."""
 
-_GONE_S = 5.0
-
 
 class RaySession:
     """Ray, started for this run, or joined on loopback or on allowed networks. Raises Unavailable, ContractInvalid."""
 
-    def __init__(self, root: DataRoot, cpus: int, address: str = "", networks: Sequence[str] = ()) -> None:
+    def __init__(self, start: Start) -> None:
         self.node = "127.0.0.1"
         """The address of the node that the driver is on."""
-        self.workers = self.workers_of_a_node = workers_for(cpus)
+        self.workers = self.workers_of_a_node = workers_for(start.cpus)
         """How many processes may work at once: in all, and on one node at most."""
-        self._folder: Path | None = None
-        self._session_folder: Path | None = None
-        self._address, self._networks = address, networks
-        try:
-            if address:
-                self._join()
-            else:
-                self._start(root, cpus)
-        except BaseException:
-            self.close()
-            raise
+        self._folder = start.place
+        """Where a Ray writes whose processes may be looked at: its folder, or that of its session."""
+        self._address, self._networks = start.address, start.networks
+        if start.address:
+            self._join()
+        else:
+            self._start(start)
 
-    def _start(self, root: DataRoot, cpus: int) -> None:
+    def _start(self, start: Start) -> None:
         ray = import_ray()
-        self._folder = make_folder(root)
-        link = link_to(self._folder)
-        with _umask(), _as_unavailable("Ray did not start", remedy=LOCAL):
+        with _as_unavailable("Ray did not start", remedy=LOCAL):
             ray.init(
-                address="local", num_cpus=cpus, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES,
-                log_to_driver=False, logging_level=logging.ERROR, _temp_dir=str(link),
+                address="local", num_cpus=start.cpus, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES,
+                log_to_driver=False, logging_level=logging.ERROR, _temp_dir=str(start.place),
             )  # fmt: skip
-        self._session_folder = self._folder
         self.require_allowed()
 
     def _join(self) -> None:
@@ -75,7 +63,7 @@ class RaySession:
             # A machine may have several addresses; one on loopback says nothing of where its node is.
             given = {} if is_loopback(self.node) else {"_node_ip_address": self.node}
             joined = ray.init(address=reachable, log_to_driver=False, logging_level=logging.ERROR, **given)
-        self._session_folder = Path(joined.address_info["session_dir"])
+        self._folder = Path(joined.address_info["session_dir"])
         self.require_allowed()
         by_node = [workers_for(int(node["Resources"]["CPU"])) for node in self._nodes() if _has_processors(node)]
         self.workers, self.workers_of_a_node = sum(by_node) or 1, max(by_node, default=1)
@@ -86,16 +74,12 @@ class RaySession:
         require_allowed_nodes(self._address, addresses, self._networks)
         if not all(is_loopback(address) for address in addresses):
             require_no_public_address(self.node)
-        elif self._session_folder is not None:
-            require_loopback_only(self._session_folder, remedy=LOCAL if self._folder else START_ONE)
+        elif self._folder is not None:
+            require_loopback_only(self._folder, remedy=START_ONE if self._address else LOCAL)
 
     def close(self) -> None:
-        """End Ray, or leave the one that was joined; returns once its processes and files are gone."""
-        ray = sys.modules.get("ray")
-        if ray is not None:
-            ray.shutdown()
-        if self._folder is not None:
-            remove_folder(self._folder, patience_s=_GONE_S)
+        """Leave the Ray that was joined, or end the one that was started as far as Ray itself does it."""
+        import_ray().shutdown()
 
     def _nodes(self) -> list[dict[str, Any]]:
         return [node for node in import_ray().nodes() if node["Alive"]]
@@ -108,15 +92,6 @@ def workers_for(cpus: int) -> int:
 
 def _has_processors(node: dict[str, Any]) -> bool:
     return bool(node["Resources"].get("CPU", 0) >= 1)
-
-
-@contextmanager
-def _umask() -> Iterator[None]:
-    before = os.umask(0o077)
-    try:
-        yield
-    finally:
-        os.umask(before)
 
 
 @contextmanager

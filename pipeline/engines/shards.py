@@ -98,8 +98,10 @@ class Engine(Protocol):
     """Runs a sample stage over shards and yields their results in any order; writes nothing.
 
     It takes shards as it needs them, and yields one result for each that it took, whole or not, so that what is
-    finished is kept. `prepare` says that a model stage is to come, so that it can get ready beside other work. `close`
-    ends what it started; it can be used again afterwards.
+    finished is kept. `prepare` says that a model stage is to come, so that it can get ready beside other work. `quiet`
+    says that the gate has closed, from the gate's thread: what it started stops until the next run. `close` says that
+    the run is over: it ends what it started, or has it stay for the next run of a worker, until `end`. It can be used
+    again afterwards.
     """
 
     name: str
@@ -110,7 +112,11 @@ class Engine(Protocol):
         self, stage: Stage, shards: Iterable[Shard], model: Model | None, code_version: str
     ) -> Iterator[ShardResult]: ...
 
+    def quiet(self) -> None: ...
+
     def close(self) -> None: ...
+
+    def end(self) -> None: ...
 
 
 def work_shard(

@@ -71,6 +71,7 @@ class Work:
         """The gate has closed: the run is over, also when it opens again. For the gate's thread."""
         self._was_closed.set()
         self.watch.preempted()
+        self.engine.quiet()
         quiet_servers(self.root)
 
     def require_idle(self) -> None:

@@ -1,4 +1,4 @@
-"""What a Ray of our own changes in this process, and that it is changed back."""
+"""What Ray's driver is given, and that this process stays as it was."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from screen_memory import Memory, minutes, open_gate, rows
 
 from pipeline.dataroot import DataRoot
 from pipeline.engines.ray import RayEngine
-from pipeline.engines.ray_environment import end_on_sigterm, ray_environment
+from pipeline.engines.ray_environment import driver_environment, end_on_sigterm
 from pipeline.engines.served import text_model
 from pipeline.engines.shards import TextModel
 from pipeline.errors import Terminated, Unavailable
@@ -27,28 +27,33 @@ from pipeline.settings import Settings
 TERMS = GateTerms(max_age_s=2.0, min_idle_s=0.0, assume_idle_when_missing=True)
 
 
-def test_a_server_that_is_started_beside_ray_does_not_get_its_token(tmp_path: Path) -> None:
-    root = DataRoot(tmp_path / "root").create()
-    with ray_environment(own=True):
-        token = os.environ["RAY_AUTH_TOKEN"]
-        server = start_server(root, "ocr", [*TRUTH_SERVER, "--run-file", str(root.worker_file("ocr"))], timeout_s=60)
-        given = Path(f"/proc/{server.pid}/environ").read_bytes()
-        stop_server(root, "ocr")
-    assert len(token) == 64
-    assert b"PATH=" in given
-    assert token.encode() not in given
-    assert "RAY_AUTH_TOKEN" not in os.environ
-
-
-def test_the_environment_is_as_before_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ray_of_our_own_has_a_token_that_this_process_does_not_keep(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", "mine")
-    with ray_environment(own=True):
-        assert os.environ["RAY_AUTH_TOKEN"] != "mine"
-    with ray_environment(own=False):
-        assert os.environ["RAY_AUTH_TOKEN"] == "mine"
-        assert os.environ["RAY_NUM_REDIS_GET_RETRIES"] == "1"
-    assert os.environ["RAY_AUTH_TOKEN"] == "mine"
-    assert "RAY_NUM_REDIS_GET_RETRIES" not in os.environ
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.4:6379")
+    before = dict(os.environ)
+    own, other = driver_environment(own=True), driver_environment(own=True)
+    assert len(own["RAY_AUTH_TOKEN"]) == 64
+    assert own["RAY_AUTH_TOKEN"] != other["RAY_AUTH_TOKEN"]
+    assert own["RAY_USAGE_STATS_ENABLED"] == own["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
+    assert "RAY_ADDRESS" not in own
+    assert dict(os.environ) == before
+
+
+def test_one_that_is_joined_is_given_the_users_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "mine")
+    joined = driver_environment(own=False)
+    assert joined["RAY_AUTH_TOKEN"] == "mine"
+    assert joined["RAY_NUM_REDIS_GET_RETRIES"] == "1"
+
+
+def test_a_server_is_not_given_the_users_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = DataRoot(tmp_path / "root").create()
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "f" * 64)
+    server = start_server(root, "ocr", [*TRUTH_SERVER, "--run-file", str(root.worker_file("ocr"))], timeout_s=60)
+    given = Path(f"/proc/{server.pid}/environ").read_bytes()
+    stop_server(root, "ocr")
+    assert b"PATH=" in given
+    assert b"f" * 64 not in given
 
 
 def test_sigterm_ends_a_run_as_an_exception_does() -> None:
@@ -57,6 +62,15 @@ def test_sigterm_ends_a_run_as_an_exception_does() -> None:
         signal.raise_signal(signal.SIGTERM)
     assert ended.value.signal == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_command_that_has_its_own_way_with_sigterm_keeps_it() -> None:
+    told: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+    with end_on_sigterm():
+        signal.raise_signal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, before)
+    assert told == [signal.SIGTERM]
 
 
 def test_stages_without_a_model_start_no_ray(tmp_path: Path) -> None:
@@ -92,7 +106,6 @@ def test_a_ray_that_cannot_start_is_told_when_it_is_needed_and_what_needs_none_i
     stop_server(memory.root, "ocr")
     assert len(rows(memory.root, "frames")) == 1
     assert list(memory.root.scratch.iterdir()) == []
-    assert "RAY_AUTH_TOKEN" not in os.environ
 
 
 def no_model(kind: str) -> TextModel:

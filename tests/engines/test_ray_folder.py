@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -13,7 +14,14 @@ import pytest
 
 from pipeline.dataroot import DataRoot
 from pipeline.engines.ray_cluster import require_loopback_only
-from pipeline.engines.ray_folder import link_to, make_folder, processes_of, remove_folder, remove_leftovers
+from pipeline.engines.ray_folder import (
+    hold_folder,
+    link_to,
+    make_folder,
+    processes_of,
+    remove_folder,
+    remove_leftovers,
+)
 from pipeline.engines.ray_work import process_start
 from pipeline.errors import ContractInvalid, Unavailable
 
@@ -69,6 +77,20 @@ def test_a_folder_is_removed_when_its_processes_end_by_themselves(root: DataRoot
     assert remove_folder(folder, patience_s=10) == 0
     assert process.wait(10) == 0
     assert not folder.exists()
+
+
+def test_what_a_living_process_holds_is_no_leftover(root: DataRoot, started: list[subprocess.Popen[bytes]]) -> None:
+    folder = make_folder(root)
+    held = hold_folder(folder)
+    started.append(writer(folder / "log"))
+    assert processes_of(folder) == [psutil.Process(started[0].pid)]
+    remove_leftovers(root)
+    assert folder.exists()
+    assert started[0].poll() is None
+    os.close(held)
+    remove_leftovers(root)
+    assert not folder.exists()
+    assert not psutil.pid_exists(started[0].pid)
 
 
 def test_a_link_that_leads_elsewhere_is_left_alone(root: DataRoot, tmp_path: Path) -> None:

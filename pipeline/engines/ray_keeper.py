@@ -1,0 +1,174 @@
+"""Keeps Ray's driver and all that it starts: stops it where it stands, lets it go on, ends it, and leaves nothing.
+
+    run ──starts──▶ keeper ──starts──▶ driver ──starts──▶ Ray's processes, and theirs
+      └─ a pipe ──────┘ is their subreaper, and is never stopped itself
+
+What the run writes into the pipe is done; that the pipe is at its end, since the run ended it or was killed, is the
+end of all. It is a process of its own with one thread, on the standard library alone: it starts at once, does in
+milliseconds what it is told, however busy the run is, and the kernel can tie the driver's life to it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+STOP, STOP_SOON, GO_ON = b"s", b"q", b"g"
+"""What the run writes: stop all processes now, or after a moment in which they may hand in; let them go on."""
+
+_LOOK_AGAIN_S, _STOPPING_S, _GIVE_UP_S = (0.0, 0.01, 0.05, 0.15), 0.003, 0.5
+_PARENT_DEATH_SIGNAL, _CHILD_SUBREAPER = 1, 36
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Keep a driver until it ends or is not wanted any more; on return nothing is left of it."""
+    parser = argparse.ArgumentParser(prog="pipeline.engines.ray_keeper", allow_abbrev=False)
+    parser.add_argument("--told-fd", type=int, required=True, help="the end of the pipe to read from")
+    parser.add_argument("--driver-fd", type=int, required=True, help="what the driver is to have, and nobody else")
+    parser.add_argument("--hand-in-s", type=float, required=True, help="seconds that STOP_SOON leaves")
+    parser.add_argument("--stay-s", type=float, required=True, help="seconds after which what is stopped is ended")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="-- and the driver's command")
+    given = parser.parse_args(argv)
+    _prctl(_CHILD_SUBREAPER, 1)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _told_to_end)
+    try:
+        driver = _start(given.command[1:], given.driver_fd, given.told_fd)
+        _Keeper(driver, given.told_fd, given.hand_in_s, given.stay_s).keep()
+    finally:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        _kill_all()
+    return 0
+
+
+class _Keeper:
+    def __init__(self, driver: int, told: int, hand_in_s: float, stay_s: float) -> None:
+        self.told = told
+        self.ended = os.pidfd_open(driver)
+        self.hand_in_s, self.stay_s = hand_in_s, stay_s
+        self.stop_at: float | None = None
+        self.end_at: float | None = None
+
+    def keep(self) -> None:
+        """Do what is told, until the end."""
+        while True:
+            moments = [moment for moment in (self.stop_at, self.end_at) if moment is not None]
+            left_s = max(0.0, min(moments) - _now()) if moments else None
+            ready, _, _ = select.select([self.told, self.ended], [], [], left_s)
+            if self.ended in ready:
+                return
+            if self.told in ready:
+                words = os.read(self.told, 64)
+                if not words:
+                    return
+                for word in words:
+                    self.do(bytes([word]))
+            if self.stop_at is not None and _now() >= self.stop_at:
+                self.stop()
+            if self.end_at is not None and _now() >= self.end_at:
+                return
+
+    def do(self, word: bytes) -> None:
+        """Do one thing that was told."""
+        if word == GO_ON:
+            self.stop_at = self.end_at = None
+            _send(descendants(), signal.SIGCONT)
+        elif self.end_at is None:  # not stopped yet
+            soon = _now() + (self.hand_in_s if word == STOP_SOON else 0.0)
+            self.stop_at = soon if self.stop_at is None else min(self.stop_at, soon)
+
+    def stop(self) -> None:
+        """Stop all. One that is just starting another one ends that first, so it is looked again whether all stand."""
+        self.stop_at, self.end_at = None, _now() + self.stay_s
+        strangers = set[str]()
+        for pause_s in _LOOK_AGAIN_S:
+            time.sleep(pause_s)
+            give_up_at = _now() + _GIVE_UP_S
+            while (running := _running(strangers)) and _now() < give_up_at:
+                _send(running, signal.SIGSTOP)
+                time.sleep(_STOPPING_S)
+
+
+def descendants(strangers: set[str] | None = None) -> dict[int, str]:
+    """All processes below this one with their state, those that started others before those.
+
+    Others are added to `strangers`, and those in it not looked at: to look at all a second time would cost more.
+    """
+    strangers = set() if strangers is None else strangers
+    states: dict[int, str] = {}
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):  # noqa: PTH208  a third of the time
+        if name.isdecimal() and name not in strangers:
+            with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123
+                state, parent = file.read().rpartition(b")")[2].split(None, 2)[:2]
+                states[int(name)] = state.decode()
+                children.setdefault(int(parent), []).append(int(name))
+    found = [os.getpid()]
+    for pid in found:
+        found += children.get(pid, ())
+    strangers.update(str(pid) for pid in states.keys() - set(found))
+    return {pid: states[pid] for pid in found[1:]}
+
+
+def _running(strangers: set[str]) -> list[int]:
+    return [pid for pid, state in descendants(strangers).items() if state not in "TtZX"]
+
+
+def _start(command: list[str], theirs: int, told: int) -> int:
+    keeper = os.getpid()
+    pid = os.fork()
+    if pid:
+        os.close(theirs)
+        return pid
+    try:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        os.close(told)
+        _prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != keeper:  # it died before it could be told
+            os._exit(1)
+        os.execvp(command[0], command)  # noqa: S606 no shell is the point
+    finally:
+        os._exit(127)
+
+
+def _kill_all() -> None:
+    """Kill what is below; whose parent is dead becomes a child of this process, so that it is found and reaped."""
+    while below := descendants():
+        _send(below, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            os.waitpid(-1, 0)
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                continue
+
+
+def _send(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _now() -> float:
+    """Counts on while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _told_to_end(number: int, _: object) -> None:
+    sys.exit(128 + number)
+
+
+def _prctl(option: int, value: int) -> None:
+    zero = ctypes.c_ulong(0)
+    ctypes.CDLL(None, use_errno=True).prctl(option, ctypes.c_ulong(value), zero, zero, zero)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
