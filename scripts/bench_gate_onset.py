@@ -5,6 +5,7 @@ All of it counts, Ray's own daemons too; what those took is told beside it.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from contextlib import suppress
@@ -65,11 +66,16 @@ class Tree:
         return dict(found)
 
     def _processes(self) -> list[int]:
+        """By their parents: what is orphaned becomes a child of a keeper. By threads, Ray's would be 600 files."""
+        children: dict[int, list[int]] = {}
+        for name in os.listdir("/proc"):  # noqa: PTH208  a hundred times a second
+            if name.isdecimal():
+                with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123
+                    parent = int(file.read().rpartition(b")")[2].split(None, 2)[1])
+                    children.setdefault(parent, []).append(int(name))
         found = [self._root]
         for pid in found:
-            with suppress(OSError):
-                for task in Path(f"/proc/{pid}/task").iterdir():
-                    found += [int(child) for child in (task / "children").read_text().split()]
+            found += children.get(pid, ())
         return found
 
 

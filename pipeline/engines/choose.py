@@ -30,7 +30,7 @@ def choose_engine(
     wanted: EngineName, address: str, root: DataRoot, settings: Settings, terms: GateTerms, cpus: int,
     *, for_worker: bool = False,
 ) -> Choice:  # fmt: skip
-    """Choose and make the engine. Nothing is started yet. A worker ends its runs whenever the user comes.
+    """Choose and make the engine. Nothing is started yet. A worker works whenever the user is away, be it for a moment.
 
     Raises Unavailable when Ray is wanted and not installed, ContractInvalid for an address that is neither on loopback
     nor allowed or a token that others may read, UsageError for an address beside `local`.
@@ -55,7 +55,7 @@ def _auto(address: str, cpus: int, *, for_worker: bool) -> tuple[str, str]:
     if address:
         return "ray", "chosen by auto: a Ray address was given"
     if for_worker:
-        return "local", "chosen by auto: it ends at once when the user comes, and Ray takes seconds"
+        return "local", "chosen by auto: Ray's start would take much of each idle window"
     if cpus < RAY_PAYS_FROM_CPUS:
         return "local", f"chosen by auto: {cpus} CPU{'s' if cpus != 1 else ''}, Ray pays from {RAY_PAYS_FROM_CPUS}"
     if importlib.util.find_spec("ray") is None:

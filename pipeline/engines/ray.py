@@ -16,7 +16,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
@@ -47,10 +47,12 @@ FIRST_WAVE, LARGEST_WAVE = 4, 64
 STAYS_S = 300.0
 """How long the Ray of a `worker` stays while it is not used: stopped, it takes memory, but nothing of the processor."""
 
-_WELL_S = 20.0
-"""How long one that was stopped may take to say that all is well, before it is ended and another one is started."""
+_WELL_S, _UP_S = 20.0, 120.0
+"""How long one that was stopped may take to say that all is well, or until it is up when it was only starting, before
+it is ended and another one is started."""
 
-_LAST_TABLES_S = 0.05
+_ON_ITS_WAY_S = 0.02
+"""How long what was handed in when all was stopped may be on its way."""
 
 log = logging.getLogger("pipeline")
 
@@ -81,7 +83,7 @@ class RayEngine:
         self._cannot_start: Exception | None = None
         self._is_stopped = self._is_quiet = self._is_at_work = False
         self._checks = self._waves = 0
-        self._began_at = 0.0
+        self._began_at = self._hand_in_by = 0.0
         self._wanted: Path | None = None
         self._word: DriverWord | None = None
         self._by_node: Counter[str] = Counter()
@@ -141,6 +143,7 @@ class RayEngine:
 
     def quiet(self) -> None:
         """The gate has closed: all of Ray is stopped in a moment. For the gate's thread."""
+        self._hand_in_by = time.monotonic() + HAND_IN_S + _ON_ITS_WAY_S
         self._is_quiet = True
         if (word := self._word) is not None:
             word.close()
@@ -199,7 +202,8 @@ class RayEngine:
         driver = self._driver
         assert driver is not None
         try:
-            said = driver.said.get(timeout=_WELL_S if driver.was_stopped else None)
+            longest_s = _WELL_S if self._checks else _UP_S
+            said = driver.said.get(timeout=longest_s if driver.was_stopped else None)
         except Empty:
             said = Ended()
         if isinstance(said, Ready) and said.answers == self._checks:
@@ -261,23 +265,32 @@ class RayEngine:
     def _work(self, job: Job, wave: list[Shard]) -> Iterator[ShardResult]:
         """Yield a result for every shard of a wave; an empty one for what was not handed in after the gate closed."""
         outstanding = dict(enumerate(wave))
-        for table in self._tables(job, wave):
-            for index, node, result in read_results(table, wave):
-                if outstanding.pop(index, None) is not None:
-                    self._by_node[node] += len(result.batch.results)
-                    yield result
+        while outstanding:
+            driver = self._driver
+            assert driver is not None
+            try:
+                for table in self._tables(driver, job, outstanding):
+                    for index, node, result in read_results(table, wave):
+                        if outstanding.pop(index, None) is not None:
+                            self._by_node[node] += len(result.batch.results)
+                            yield result
+                break
+            except Unavailable:
+                if self._driver is driver or not driver.was_stopped:
+                    raise
+                log.info("Ray did not get over its stop, and is started anew")
+                if self.ready() is None:
+                    break
         if outstanding and not self._is_quiet:
             raise _lost()
         yield from (nothing_done(job.stage, shard) for shard in outstanding.values())
 
-    def _tables(self, job: Job, wave: list[Shard]) -> Iterator[pa.Table]:
-        """Have a wave worked on; ends when all of it is, or a moment after the gate has closed."""
-        driver = self._driver
-        assert driver is not None
+    def _tables(self, driver: RayProcess, job: Job, shards: Mapping[int, Shard]) -> Iterator[pa.Table]:
+        """Have shards worked on; ends when all of them are, or a moment after the gate has closed."""
         self._waves += 1
         number = self._waves
         self._is_at_work = True
-        driver.ask(Wave(number, job, [describe(index, shard) for index, shard in enumerate(wave)]))
+        driver.ask(Wave(number, job, [describe(index, shard) for index, shard in shards.items()]))
         try:
             while True:
                 said = self._hear(driver)
@@ -294,8 +307,9 @@ class RayEngine:
         Raises what went wrong.
         """
         while True:
+            left_s = max(0.0, self._hand_in_by - time.monotonic()) if self._is_quiet else None
             try:
-                said = driver.said.get(timeout=HAND_IN_S + _LAST_TABLES_S if self._is_quiet else None)
+                said = driver.said.get(timeout=left_s)
             except Empty:
                 return None
             if isinstance(said, Failed | Ended):

@@ -47,7 +47,7 @@ def serve(connection: Connection) -> None:
             if isinstance(asked, Wave):
                 _work(connection, session, asked)
             else:
-                session.require_allowed()
+                session.require_well()
                 _say(connection, _ready(session, answers=asked.number))
         session.close()
     except (EOFError, BrokenPipeError, ConnectionResetError):

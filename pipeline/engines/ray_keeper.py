@@ -24,6 +24,9 @@ STOP, STOP_SOON, GO_ON = b"s", b"q", b"g"
 """What the run writes: stop all processes now, or after a moment in which they may hand in; let them go on."""
 
 _LOOK_AGAIN_S, _STOPPING_S, _GIVE_UP_S = (0.0, 0.01, 0.05, 0.15), 0.003, 0.5
+_STANDS = "TtZX"
+"""States of a process that does nothing: stopped, traced, dead and not yet reaped."""
+
 _PARENT_DEATH_SIGNAL, _CHILD_SUBREAPER = 1, 36
 
 
@@ -53,6 +56,9 @@ class _Keeper:
     def __init__(self, driver: int, told: int, hand_in_s: float, stay_s: float) -> None:
         self.told = told
         self.ended = os.pidfd_open(driver)
+        self.poll = select.poll()
+        for file in (told, self.ended):
+            self.poll.register(file, select.POLLIN)
         self.hand_in_s, self.stay_s = hand_in_s, stay_s
         self.stop_at: float | None = None
         self.end_at: float | None = None
@@ -61,8 +67,8 @@ class _Keeper:
         """Do what is told, until the end."""
         while True:
             moments = [moment for moment in (self.stop_at, self.end_at) if moment is not None]
-            left_s = max(0.0, min(moments) - _now()) if moments else None
-            ready, _, _ = select.select([self.told, self.ended], [], [], left_s)
+            left_ms = 1000 * max(0.0, min(moments) - _now()) if moments else None
+            ready = {file for file, _ in self.poll.poll(left_ms)}
             if self.ended in ready:
                 return
             if self.told in ready:
@@ -88,38 +94,45 @@ class _Keeper:
     def stop(self) -> None:
         """Stop all. One that is just starting another one ends that first, so it is looked again whether all stand."""
         self.stop_at, self.end_at = None, _now() + self.stay_s
-        strangers = set[str]()
+        family = Family()
         for pause_s in _LOOK_AGAIN_S:
             time.sleep(pause_s)
             give_up_at = _now() + _GIVE_UP_S
-            while (running := _running(strangers)) and _now() < give_up_at:
+            while (running := family.running()) and _now() < give_up_at:
                 _send(running, signal.SIGSTOP)
                 time.sleep(_STOPPING_S)
 
 
-def descendants(strangers: set[str] | None = None) -> dict[int, str]:
-    """All processes below this one with their state, those that started others before those.
+class Family:
+    """All processes below this one. Who was seen to be a stranger, or to stand, is not looked at again: that costs."""
 
-    Others are added to `strangers`, and those in it not looked at: to look at all a second time would cost more.
-    """
-    strangers = set() if strangers is None else strangers
-    states: dict[int, str] = {}
-    children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):  # noqa: PTH208  a third of the time
-        if name.isdecimal() and name not in strangers:
-            with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123
-                state, parent = file.read().rpartition(b")")[2].split(None, 2)[:2]
-                states[int(name)] = state.decode()
-                children.setdefault(int(parent), []).append(int(name))
-    found = [os.getpid()]
-    for pid in found:
-        found += children.get(pid, ())
-    strangers.update(str(pid) for pid in states.keys() - set(found))
-    return {pid: states[pid] for pid in found[1:]}
+    def __init__(self) -> None:
+        self.standing = set[int]()
+        self.strangers = set[int]()
+
+    def running(self) -> list[int]:
+        """Those that do not stand yet, those that started others before those."""
+        states: dict[int, str] = {}
+        children: dict[int, list[int]] = {}
+        for name in os.listdir("/proc"):  # noqa: PTH208  a third of the time
+            if name.isdecimal() and (pid := int(name)) not in self.strangers and pid not in self.standing:
+                with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123
+                    state, parent = file.read().rpartition(b")")[2].split(None, 2)[:2]
+                    states[pid] = state.decode()
+                    children.setdefault(int(parent), []).append(pid)
+        found = [os.getpid(), *self.standing]
+        for pid in found:
+            found += children.get(pid, ())
+        self.strangers.update(states.keys() - set(found))
+        fresh = found[1 + len(self.standing) :]
+        self.standing.update(pid for pid in fresh if states[pid] in _STANDS)
+        return [pid for pid in fresh if states[pid] not in _STANDS]
 
 
-def _running(strangers: set[str]) -> list[int]:
-    return [pid for pid, state in descendants(strangers).items() if state not in "TtZX"]
+def descendants() -> list[int]:
+    """All processes below this one."""
+    family = Family()
+    return [*family.running(), *family.standing]
 
 
 def _start(command: list[str], theirs: int, told: int) -> int:

@@ -19,7 +19,7 @@ from pipeline.engines.ray_folder import hold_folder, link_to, make_folder, remov
 from pipeline.engines.ray_keeper import GO_ON, STOP, STOP_SOON
 from pipeline.engines.ray_messages import Asked, Ended, Said, Start
 
-HAND_IN_S = 0.1
+HAND_IN_S = 0.06
 """How long workers may take to hand in what they had finished when the gate closed, before all is stopped."""
 
 _LEAVES_S, _GIVE_UP_S = 5.0, 20.0

@@ -77,6 +77,16 @@ class RaySession:
         elif self._folder is not None:
             require_loopback_only(self._folder, remedy=START_ONE if self._address else LOCAL)
 
+    def require_well(self) -> None:
+        """Check, after a stop, that Ray answers, and that no node has joined that may not. Raises ContractInvalid.
+
+        What a Ray of our own listens on is looked at after each wave; it has done nothing since.
+        """
+        if self._address:
+            self.require_allowed()
+        elif not self._nodes():
+            raise Unavailable("Ray lost its node", remedy=LOCAL)
+
     def close(self) -> None:
         """Leave the Ray that was joined, or end the one that was started as far as Ray itself does it."""
         import_ray().shutdown()

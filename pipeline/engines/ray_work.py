@@ -35,8 +35,8 @@ from pipeline.stores.evidence import EvidenceStore
 class Job:
     """What all shards of one pass over a stage have in common.
 
-    `driver` and `driver_started` tell if the driver still lives, the folder `wanted` if it still wants the results;
-    elsewhere than at the driver's `place` the driver's word does, which lies in that folder. `node` is the driver's.
+    `driver` and `driver_started` tell if the run still lives, the folder `wanted` if it still wants the results;
+    elsewhere than at the run's `place` its word does, which lies in that folder. `node` is that of Ray's driver.
     """
 
     job_id: str

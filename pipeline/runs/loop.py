@@ -61,9 +61,9 @@ def run(
         except Busy:
             _raise_graver(root, gate)
             raise
+        stack.callback(engine.close)  # after nobody else stops its processes, and lets them go on
         stack.enter_context(watch.held())
         stack.enter_context(rare_collections())
-        stack.callback(engine.close)
         remove_leftovers(root)
         evidence = stack.enter_context(EvidenceStore(root))
         catalog = stack.enter_context(Catalog(root))

@@ -63,7 +63,7 @@ def test_auto_goes_by_address_and_cpus_and_says_so(
 @pytest.mark.parametrize(
     ("wanted", "address", "engine", "why"),
     [
-        ("auto", "", "local", "chosen by auto: it ends at once when the user comes, and Ray takes seconds"),
+        ("auto", "", "local", "chosen by auto: Ray's start would take much of each idle window"),
         ("auto", "127.0.0.1:6379", "ray", "chosen by auto: a Ray address was given"),
         ("ray", "", "ray", "as asked for"),
     ],
