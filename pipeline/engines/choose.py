@@ -40,9 +40,10 @@ def choose_engine(
     name, why = _auto(address, cpus, for_worker=for_worker) if wanted == "auto" else (wanted, "as asked for")
     if name == "local":
         return Choice(LocalEngine(root), why)
-    from pipeline.engines.ray import STAYS_S, RayEngine
+    from pipeline.engines.ray import RayEngine
     from pipeline.engines.ray_cluster import require_allowed_address, require_private_token
     from pipeline.engines.ray_environment import require_installed
+    from pipeline.engines.ray_life import STAYS_S
 
     if address:
         require_allowed_address(address, settings.ray_networks)
