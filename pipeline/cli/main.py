@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -74,7 +75,9 @@ def main() -> None:
     os.umask(0o077)
     set_up_logs()
     guard_network()
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    gc.freeze()  # the process ends: looking for garbage among all that is still there takes a fifth of a second
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

@@ -10,7 +10,6 @@ import pyarrow as pa
 from pipeline.dag import Stage
 from pipeline.dataroot import DataRoot
 from pipeline.engines.driver_word import HeardWord
-from pipeline.engines.rare_collections import collect_rarely
 from pipeline.engines.ray_cluster import CLUSTER
 from pipeline.engines.ray_node import (
     Place,
@@ -27,6 +26,7 @@ from pipeline.engines.shards import Model, Server, ServerOnNode, Shard, ShardRes
 from pipeline.errors import Blocked, PipelineError, Unavailable
 from pipeline.gate import Gate, GateTerms, Lookout
 from pipeline.network_guard import guard_network
+from pipeline.rare_collections import collect_rarely
 from pipeline.settings import Settings
 from pipeline.stores.evidence import EvidenceStore
 

@@ -10,11 +10,11 @@ from contextlib import ExitStack, contextmanager
 
 from pipeline.dag import Stage, select
 from pipeline.dataroot import DataRoot
-from pipeline.engines.rare_collections import rare_collections
 from pipeline.engines.ray_folder import remove_leftovers
 from pipeline.engines.shards import Engine
 from pipeline.errors import Blocked, Busy, DamagedFactFile, NothingToDo, NotInstalled, disk_refused
 from pipeline.gate import Gate
+from pipeline.rare_collections import rare_collections
 from pipeline.runs.day_stages import build_days
 from pipeline.runs.discover import discover
 from pipeline.runs.interruption import while_open

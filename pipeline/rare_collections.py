@@ -1,4 +1,4 @@
-"""The garbage collector while shards are worked on: rows are many, live long and hold no cycles."""
+"""The garbage collector while rows are worked on: they are many, live long and hold no cycles."""
 
 from __future__ import annotations
 
