@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.at_work import gate_terms
-from pipeline.cli.context import DataRootOption, JsonOption, Session, SetOption, open_session
+from pipeline.cli.context import DataRootOption, JsonOption, Session, SetOption, open_session, print_json
 from pipeline.cli.logs import LogJsonOption, is_json
 from pipeline.cli.show_ingest import IngestProgress, show_totals, totals_of
 from pipeline.errors import UsageError
@@ -135,7 +135,10 @@ def _tell(session: Session, outcome: DrainResult) -> int:
         "blocked": outcome.blocked,
         "totals": totals,
     }
-    session.print(result, lambda console: show_totals(console, outcome, totals))
+    if session.as_json:
+        print_json(result)
+    else:
+        show_totals(outcome, totals)
     return outcome.exit_code
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.markup import escape
+import typer
 
 from pipeline.ingest.result import HandoffResult, State
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from pipeline.ingest.drain import DrainResult
 
 _MOST_WARNINGS_SHOWN = 10
@@ -24,38 +28,43 @@ class IngestProgress:
     """Shows each result as it comes: a line on stdout, with a bar below on a terminal; log lines beside `--json`."""
 
     def __init__(self, as_json: bool) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
         self._as_json = as_json
-        self._is_terminal = sys.stdout.isatty()
-        self._console = Console(highlight=False, soft_wrap=True)
-        columns = (TextColumn("ingest"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        has_bar = sys.stdout.isatty() and not as_json
-        self._bar = Progress(*columns, console=self._console, disable=not has_bar, transient=True)
-        self._task = self._bar.add_task("ingest", total=None, visible=False)
+        self._bar = _make_bar() if sys.stdout.isatty() and not as_json else None
 
     def __enter__(self) -> IngestProgress:
-        self._bar.start()
+        if self._bar is not None:
+            self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        if self._bar is not None:
+            self._bar.stop()
 
     def begin(self, handoffs: int) -> None:
         """Say how many handoffs there are."""
-        self._bar.update(self._task, total=handoffs, visible=handoffs > 1)
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], total=handoffs, visible=handoffs > 1)
 
     def show(self, result: HandoffResult) -> None:
         """Print one result."""
-        if not self._bar.disable:
-            self._bar.advance(self._task)
         if self._as_json:
             level = logging.ERROR if result.error else logging.INFO
             _logger.log(level, "%s", _line(result))
-        elif self._is_terminal:
-            _show(result, lambda line: self._bar.console.print(escape(line)))
+        elif self._bar is not None:
+            self._bar.advance(self._bar.task_ids[0])
+            _show(result, partial(self._bar.console.print, markup=False))
         else:
             _show(result, lambda line: sys.stdout.write(line + "\n"))
+
+
+def _make_bar() -> Progress:
+    from rich.console import Console  # late: cron, which sees no bar, does without
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("ingest"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, console=Console(highlight=False, soft_wrap=True), transient=True)
+    bar.add_task("ingest", total=None, visible=False)
+    return bar
 
 
 def _line(result: HandoffResult) -> str:
@@ -88,27 +97,26 @@ def _show(result: HandoffResult, write: Callable[[str], object]) -> None:
 def totals_of(outcome: DrainResult) -> dict[str, Any]:
     """What all results come to."""
     counted = ("rows", "inserted", "identical", "quarantined", "incomplete", "files_linked", "files_copied", "bytes")
-    totals: dict[str, Any] = {name: sum(getattr(result, name) for result in outcome.results) for name in counted}
-    states = [result.state.name for result in outcome.results]
-    totals["states"] = {state: states.count(state) for state in sorted(set(states))}
+    by_result = map(attrgetter(*counted), outcome.results)
+    totals: dict[str, Any] = dict(zip(counted, map(sum, zip([0] * len(counted), *by_result, strict=True)), strict=True))
+    states = Counter(result.state for result in outcome.results)
+    totals["states"] = {state.name: states[state] for state in sorted(states, key=lambda state: state.name)}
     return totals
 
 
-def show_totals(console: Console, outcome: DrainResult, totals: dict[str, Any]) -> None:
+def show_totals(outcome: DrainResult, totals: dict[str, Any]) -> None:
     """Say what came of it all, what was passed over and what is left."""
     for path in outcome.passed_over:
-        console.print(
-            escape(f"{Path(path).name}: passed over: no metadata.db (or, in a chronicle session, COMPLETE.json) in it")
-        )
+        typer.echo(f"{Path(path).name}: passed over: no metadata.db (or, in a chronicle session, COMPLETE.json) in it")
     if outcome.blocked:
-        console.print(escape(f"{outcome.blocked}; handoffs left for later: {outcome.left}"))
+        typer.echo(f"{outcome.blocked}; handoffs left for later: {outcome.left}")
     if not outcome.results:
         if not outcome.blocked:
-            console.print("nothing to do: no handoff there")
+            typer.echo("nothing to do: no handoff there")
         return
     states = ", ".join(f"{count} {State[name].value}" for name, count in totals["states"].items())
     handoffs, rows = _count(len(outcome.results), "handoff"), _count(totals["rows"], "row")
-    console.print(
+    typer.echo(
         f"total: {handoffs} ({states}), {rows} ({totals['inserted']} new),"
         f" {totals['files_linked']} files linked, {totals['files_copied']} copied, {totals['bytes']:,} bytes"
     )
