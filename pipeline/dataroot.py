@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from datetime import datetime
+from functools import lru_cache
 from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -46,7 +47,12 @@ def blob_path(run_id: str, record_id: str, record_type: str, moment: datetime) -
 def blob_key(run_id: str, record_id: str, record_type: str, moment: datetime) -> str:
     """`blob_path` as text."""
     kind = "derived" if record_type.startswith("derived.") else "evidence"
-    return f"media/{rid(run_id)}/{kind}/{moment.year:04}/{moment.month:02}/{moment.day:02}/{rid(record_id)}.blob"
+    return f"{_blob_folder(run_id, kind, moment.year, moment.month, moment.day)}/{rid(record_id)}.blob"
+
+
+@lru_cache(maxsize=64)
+def _blob_folder(run_id: str, kind: str, year: int, month: int, day: int) -> str:
+    return f"media/{rid(run_id)}/{kind}/{year:04}/{month:02}/{day:02}"
 
 
 def handoff_key(handoff_id: str, path: str) -> str:

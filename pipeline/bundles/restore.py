@@ -112,12 +112,8 @@ class _Restore:
         store, listing, outcome = self.kept.store, self.checked.listing, self.outcome
         with store.transaction():
             for chunk in self.checked.rows.chunks():
-                ids = [row.record_id for row in chunk]
-                left = listing.refused(ids)
-                known = store.existing(ids)
-                new = [row for row in chunk if row.record_id not in known and row.record_id not in left]
-                store.insert(new)
-                outcome.inserted += len(new)
+                left = listing.refused([row.record_id for row in chunk])
+                outcome.inserted += store.insert_new(row for row in chunk if row.record_id not in left)
                 outcome.quarantined += len(left)
             if record is not None:
                 store.insert([record])

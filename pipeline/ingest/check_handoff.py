@@ -12,6 +12,7 @@ from pipeline.ingest.check_rows import MediaClaim, RowCheck, check_row
 from pipeline.ingest.foreign_rows import ForeignRows
 from pipeline.ingest.frame_claims import FrameClaims
 from pipeline.ingest.handoff_directory import DATABASE, Entry, HandoffDirectory, Look, path_text
+from pipeline.ingest.look import is_there
 from pipeline.ingest.manifest import ManifestDigest, handoff_id
 from pipeline.ingest.place_files import Placement, holds
 from pipeline.ingest.snapshot import Findings, Snapshot, database_files
@@ -124,6 +125,8 @@ class _HandoffCheck:
         self._kept = kept
         self._plan = Plan()
         self._used: set[str] = set()
+        self._folder = ""
+        self._is_folder_there = False
         self._faulty: Collection[str] = ()
         self._digest = ManifestDigest({path: (entry.size, hashes[path]) for path, entry in look.files.items()})
         self._add_findings(findings)
@@ -189,14 +192,14 @@ class _HandoffCheck:
         source = self._find(claim)
         if source is None:
             return not claim.required or self._is_kept_already(claim)
-        fault = self._compare(claim, source)
+        is_kept, fault = self._compare(claim, source)
         if fault:
             self._plan.faults.about(claim.record_id, fault)
             return False
         # Without a hash in its record, nothing would tell when a producer wrote to a shared inode later.
         may_link = claim.content_hash is not None and not source.path.startswith(DATABASE)
         self._plan.placements.append(
-            Placement(source, self._hashes[source.path], claim.canonical, is_media=True, may_link=may_link)
+            Placement(source, self._hashes[source.path], claim.canonical, True, is_kept, may_link)
         )
         self._used.add(source.path)
         return True
@@ -218,24 +221,32 @@ class _HandoffCheck:
         self._plan.faults.about(claim.record_id, "its blob is missing from the handoff")
         return False
 
-    def _compare(self, claim: MediaClaim, source: Entry) -> str:
+    def _compare(self, claim: MediaClaim, source: Entry) -> tuple[bool, str]:
+        """Tell whether the DataRoot holds the blob already, and what speaks against it."""
         if claim.content_size is not None and claim.content_size != source.size:
-            return f"its blob has {source.size} bytes; its content_size says {claim.content_size}"
+            return False, f"its blob has {source.size} bytes; its content_size says {claim.content_size}"
         if claim.content_hash is not None and claim.content_hash != self._hashes[source.path]:
-            return "its blob does not hash to its content_hash"
-        if holds(self._kept.root, claim.canonical, source, self._hashes[source.path]) is False:
-            return f"the DataRoot holds another content at {claim.canonical}"
-        return ""
+            return False, "its blob does not hash to its content_hash"
+        is_kept = self._holds(claim.canonical, source)
+        return bool(is_kept), f"the DataRoot holds another content at {claim.canonical}" if is_kept is False else ""
+
+    def _holds(self, target: str, source: Entry) -> bool | None:
+        """As `holds`; where the whole directory is not there yet, each of its files need not be looked for."""
+        folder = target.rpartition("/")[0]
+        if folder != self._folder:
+            self._folder, self._is_folder_there = folder, is_there(f"{self._kept.root}/{folder}")
+        return holds(self._kept.root, target, source, self._hashes[source.path]) if self._is_folder_there else None
 
     def _keep_aside(self, entry: Entry) -> None:
         target = handoff_key(self._plan.handoff_id, entry.path)
-        if holds(self._kept.root, target, entry, self._hashes[entry.path]) is False:
+        is_kept = self._holds(target, entry)
+        if is_kept is False:
             self._plan.faults.add(f"the DataRoot holds another content at {path_text(target)}")
             return
         is_database = entry.path.startswith(DATABASE)
         is_media = entry.path.startswith("media/")
         self._plan.placements.append(
-            Placement(entry, self._hashes[entry.path], target, is_media=is_media, may_link=not is_database)
+            Placement(entry, self._hashes[entry.path], target, is_media, bool(is_kept), may_link=not is_database)
         )
 
 

@@ -6,7 +6,7 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -21,8 +21,7 @@ _LONGEST_NAME = 255
 _CONTAINERS = (dict, list)
 
 
-@dataclass(frozen=True, slots=True)
-class MediaClaim:
+class MediaClaim(NamedTuple):
     """A record's blob: where it may lie in the handoff, where it belongs, and what it must hash to."""
 
     record_id: str
@@ -35,8 +34,7 @@ class MediaClaim:
     content_size: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class FrameClaim:
+class FrameClaim(NamedTuple):
     """A frame whose row is in order; complete once its blob and all it refers to are there `[handoff-6]`."""
 
     frame_id: str
@@ -118,11 +116,13 @@ def _load(text: str) -> tuple[Any, bool]:
 
 
 def _holds_float(value: Any) -> bool:
-    if type(value) is dict:
-        value = value.values()
-    elif type(value) is not list:
+    if type(value) not in _CONTAINERS:
         return type(value) is float
-    return any(type(item) is float or (type(item) in _CONTAINERS and _holds_float(item)) for item in value)
+    for item in value.values() if type(value) is dict else value:
+        kind = type(item)
+        if kind is float or (kind in _CONTAINERS and _holds_float(item)):
+            return True
+    return False
 
 
 def _read_record(text: str, is_frame: bool, check: RowCheck) -> Record:
@@ -215,7 +215,8 @@ def _media(
 
 def _is_too_long(text: str, more: int = 0) -> bool:
     """Whether an id's `rid` and so many bytes more make no file name: it has four signs for each three bytes."""
-    return 4 + -(-len(text.encode()) * 4 // 3) + more > _LONGEST_NAME
+    size = len(text) if text.isascii() else len(text.encode())
+    return 4 + -(-size * 4 // 3) + more > _LONGEST_NAME
 
 
 def _references(fields: dict[str, Any], check: RowCheck) -> tuple[str, ...] | None:

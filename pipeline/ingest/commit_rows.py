@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,22 +27,13 @@ class Committed:
     frames_complete: int
 
 
-def add_rows(
-    store: MetadataStore, foreign: ForeignRows, plan: Plan, completion: Callable[[], MetadataRow] | None
-) -> Committed:
-    """Add the rows that are new, the records of the frames that are complete, and the completion record.
+def add_rows(store: MetadataStore, foreign: ForeignRows, plan: Plan) -> Committed:
+    """Add the rows that are new, and the records of the frames that are complete.
 
-    Inside a transaction of the caller's. `completion` is asked when all else is written. Raises sqlite3.Error.
+    Inside a transaction of the caller's. Raises sqlite3.Error.
     """
-    inserted = 0
-    for chunk in foreign.chunks():
-        known = store.existing([row.record_id for row in chunk])
-        new = [row for row in chunk if row.record_id not in known]
-        store.insert(new)
-        inserted += len(new)
+    inserted = sum(store.insert_new(chunk) for chunk in foreign.chunks())
     complete = sum(_add_frame_records(store, claims, plan.conflicts) for claims in plan.claims.chunks())
-    if completion is not None:
-        store.insert([completion()])
     quarantined = len(plan.conflicts)
     return Committed(inserted, plan.rows - inserted - quarantined, quarantined, complete)
 
@@ -64,9 +54,7 @@ def quarantine_rows(foreign: ForeignRows, plan: Plan, folder: Path, handoff_root
 
 def _add_frame_records(store: MetadataStore, claims: list[FrameClaim], conflicts: set[str]) -> int:
     complete = _complete(store, claims, conflicts)
-    rows = [row for claim in complete for row in frame_rows(claim)]
-    known = store.existing([row.record_id for row in rows])
-    store.insert(row for row in rows if row.record_id not in known)
+    store.insert_new(row for claim in complete for row in frame_rows(claim))
     return len(complete)
 
 

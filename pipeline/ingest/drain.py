@@ -17,7 +17,7 @@ from pipeline.dataroot import DataRoot
 from pipeline.errors import Blocked, ContractInvalid, ExitCode, PipelineError, combine_exit_codes
 from pipeline.ingest.file_operations import Surveyed
 from pipeline.ingest.file_work import BATCH, FileWork
-from pipeline.ingest.find_handoffs import find_handoffs
+from pipeline.ingest.find_handoffs import Found, find_handoffs
 from pipeline.ingest.groups import Group
 from pipeline.ingest.handoff_directory import StillBeingWritten, path_text
 from pipeline.ingest.ingest_handoff import HandoffIngest
@@ -30,6 +30,7 @@ from pipeline.ingest.report_handoff import describe
 from pipeline.ingest.result import HandoffResult
 from pipeline.ingest.run_of_ingest import Ingest
 from pipeline.ingest.settle import Clock, FirstLook
+from pipeline.rare_collections import rare_collections
 from pipeline.stores.metadata import MetadataStore
 from pipeline.stores.variants import Backend
 
@@ -92,7 +93,30 @@ def drain(
     result as it comes. Raises Busy, DataRootReadOnly, ContractInvalid for a DataRoot that is not Stage 1's own.
     """
     terms = _Terms(mode, strict, settle_s, backend, clock or Clock(), pace or Pace(), threads)
-    found = find_handoffs(paths)
+    with FileWork(terms.threads, terms.pace) as files:
+        refusal = _refusal(terms.pace)
+        found = find_handoffs(paths, files.expect) if refusal is None else find_handoffs(paths)
+        return _drain(root, found, refusal, terms, files, on_found, on_result)
+
+
+def _refusal(pace: Pace) -> Blocked | Stopped | None:
+    """Why nothing may be done now; what there would be to do is told all the same."""
+    try:
+        pace.step()
+    except (Blocked, Stopped) as reason:
+        return reason
+    return None
+
+
+def _drain(
+    root: DataRoot,
+    found: Found,
+    refusal: Blocked | Stopped | None,
+    terms: _Terms,
+    files: FileWork,
+    on_found: Callable[[int], None],
+    on_result: Callable[[HandoffResult], None],
+) -> DrainResult:
     outcome = DrainResult([], [path_text(path) for path in found.passed_over])
 
     def report(result: HandoffResult) -> None:
@@ -106,8 +130,9 @@ def drain(
         return outcome
     known = len(outcome.results)
     try:
-        terms.pace.step()
-        with _open(root, terms) as ingest:
+        if refusal is not None:
+            raise refusal
+        with _open(root, terms, files) as ingest:
             _Drain(ingest, report).run(found.handoffs)
     except Blocked as reason:
         outcome.blocked = reason.message
@@ -139,9 +164,9 @@ class _Drain:
         self._turns: deque[HandoffIngest | HandoffResult] = deque()
         self._ended: set[HandoffIngest] = set()
 
-    def run(self, paths: Sequence[Path]) -> None:
+    def run(self, paths: Sequence[str]) -> None:
         """Ingest them; those that must be watched first come last. Raises Blocked, Stopped."""
-        watched: list[tuple[Path, FirstLook]] = []
+        watched: list[tuple[str, FirstLook]] = []
         try:
             for path, known in self._surveyed(paths):
                 self._ingest.pace.step()
@@ -160,10 +185,10 @@ class _Drain:
                 handoff.abandon()
             self._group.abandon()
 
-    def _surveyed(self, paths: Sequence[Path]) -> Iterator[tuple[Path, HandoffResult | None]]:
+    def _surveyed(self, paths: Sequence[str]) -> Iterator[tuple[str, HandoffResult | None]]:
         """Look ahead at those that are marked, in the order of the handoffs; the results of those that are known."""
         self._ingest.files.expect(len(paths))
-        ahead: deque[tuple[Sequence[Path], Future[list[Surveyed | None]]]] = deque()
+        ahead: deque[tuple[Sequence[str], Future[list[Surveyed | None]]]] = deque()
         for start in range(0, len(paths), BATCH):
             batch = paths[start : start + BATCH]
             ahead.append((batch, self._ingest.files.survey(batch)))
@@ -173,16 +198,16 @@ class _Drain:
             yield from self._recognised(batch, surveys)
 
     def _recognised(
-        self, paths: Sequence[Path], surveys: Future[list[Surveyed | None]]
-    ) -> Iterator[tuple[Path, HandoffResult | None]]:
+        self, paths: Sequence[str], surveys: Future[list[Surveyed | None]]
+    ) -> Iterator[tuple[str, HandoffResult | None]]:
         try:
             return zip(paths, recognise(self._ingest, paths, surveys.result()), strict=True)
         except (PipelineError, StillBeingWritten, OSError, sqlite3.Error):  # each is looked at when its turn comes
             return ((path, None) for path in paths)
 
-    def _begin(self, path: Path, begin: Callable[[HandoffIngest], FirstLook | None]) -> FirstLook | None:
+    def _begin(self, path: str, begin: Callable[[HandoffIngest], FirstLook | None]) -> FirstLook | None:
         """Begin with a handoff, and work on those before it; returns a look where it must be watched first."""
-        handoff = HandoffIngest(self._ingest, path)
+        handoff = HandoffIngest(self._ingest, Path(path))
         firsts: list[FirstLook | None] = []
         is_sound = handoff.attempt(lambda: firsts.append(begin(handoff)))
         if is_sound and firsts[0] is not None:
@@ -214,11 +239,11 @@ class _Drain:
 
 
 @contextmanager
-def _open(root: DataRoot, terms: _Terms) -> Iterator[Ingest]:
+def _open(root: DataRoot, terms: _Terms, files: FileWork) -> Iterator[Ingest]:
     with open_data_root(root, terms.clock) as journal:
         store = MetadataStore(root.metadata_db)
         try:
-            with FileWork(terms.threads, terms.pace) as files, ReaderPool(root.scratch) as readers:
+            with rare_collections(), ReaderPool(root.scratch) as readers:
                 yield Ingest(
                     root=root,
                     store=store,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
-from itertools import chain
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+import orjson
+
 from pipeline.ingest.file_operations import (
+    SYNCS_AT_ONCE,
     Link,
     Surveyed,
     hash_files,
@@ -18,7 +21,7 @@ from pipeline.ingest.file_operations import (
     survey,
 )
 from pipeline.ingest.file_process import FileProcess, settle
-from pipeline.ingest.look import Entry
+from pipeline.ingest.look import Entry, take_look
 from pipeline.ingest.pace import Pace
 from pipeline.ingest.reader_frames import Kind
 from pipeline.stores.metadata import Value
@@ -50,6 +53,7 @@ class FileWork:
         self._threads = threads
         self._pace = pace
         self._process: FileProcess | None = None
+        self._syncs: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> FileWork:
         return self
@@ -57,47 +61,73 @@ class FileWork:
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
             self._process.end()
+        if self._syncs is not None:
+            self._syncs.shutdown()
 
     def expect(self, items: int) -> None:
-        """Say how many files or handoffs are to be worked on: with many, the process is started. Raises OSError."""
+        """Say how many files or handoffs are to be worked on: with many, the process is started, if it can be."""
         if items > BATCH and self._threads and self._process is None and not self._pace.is_slow:
-            self._process = FileProcess(self._threads, self._pace.step)
+            with suppress(OSError):
+                self._process = FileProcess(self._threads, self._pace.step)
+                self._syncs = ThreadPoolExecutor(SYNCS_AT_ONCE, thread_name_prefix="ingest-sync")
 
     def hash(self, place: Place, entries: Sequence[Entry], *, sync: bool) -> Future[list[str]]:
         """Hash files, and make them durable where asked; the hashes come in the order of the files."""
-        values = (value for entry in entries for value in _entry(entry))
-        return self._ask(
+        return self._ask_listed(
             Kind.hash,
-            chain(_place(place), (int(sync),), values),
+            (*_place(place), int(sync)),
+            [tuple(entry) for entry in entries],
             _texts,
-            lambda: hash_files(place.root, entries, sync, self._pace.turn),
+            lambda: hash_files(place.root, entries, sync, self._pace.turn, self._syncs),
         )
 
     def link(self, place: Place, links: Sequence[Link]) -> Future[list[int]]:
         """Link files; the result are the positions of those that were not linked."""
-        values = (value for link in links for value in (*_entry(link.entry), os.fsencode(link.target), int(link.sync)))
-        return self._ask(
+        return self._ask_listed(
             Kind.link,
-            chain(_place(place), values),
+            _place(place),
+            [(*link.entry, link.target, link.sync) for link in links],
             _numbers,
             lambda: link_files(place.root, links, self._pace.turn),
+        )
+
+    def look(self, place: Place) -> Future[str]:
+        """Look at the handoff dir again: the `stat_sha256` of what is there now."""
+        return self._ask(
+            Kind.look,
+            _place(place),
+            lambda values: str(values[0]),
+            lambda: take_look(place.root, 0.0).stat_sha256,
         )
 
     def mark(self, place: Place, stat_sha256: str, marker: bytes) -> Future[None]:
         """Write the marker if the handoff dir still looks so."""
         return self._ask(
             Kind.mark,
-            chain(_place(place), (stat_sha256, marker)),
+            (*_place(place), stat_sha256, marker),
             lambda _: None,
             lambda: mark_unchanged(place.root, place.path, stat_sha256, marker),
         )
 
-    def survey(self, paths: Sequence[Path]) -> Future[list[Surveyed | None]]:
+    def survey(self, paths: Sequence[str]) -> Future[list[Surveyed | None]]:
         """Look at handoff dirs that hold a marker; None for all others, and for all when nobody has time for it."""
         if self._helper() is None:
             return _at_once(lambda: [None] * len(paths))
         named = [os.fsencode(path) for path in paths]
         return self._ask(Kind.survey, named, _surveyed, lambda: [survey(path) for path in map(os.fsdecode, named)])
+
+    def _ask_listed(
+        self,
+        kind: Kind,
+        values: tuple[Value, ...],
+        files: list[tuple[object, ...]],
+        make: Callable[[list[Value]], _Result],
+        do: Callable[[], _Result],
+    ) -> Future[_Result]:
+        try:
+            return self._ask(kind, (*values, orjson.dumps(files)), make, do)
+        except orjson.JSONEncodeError:  # a name that is not UTF-8, a time beyond the year 2554
+            return _at_once(do)
 
     def _ask(
         self,
@@ -122,10 +152,6 @@ def _at_once(work: Callable[[], _Result]) -> Future[_Result]:
 
 def _place(place: Place) -> tuple[Value, ...]:
     return os.fsencode(place.path), place.inode, place.device
-
-
-def _entry(entry: Entry) -> tuple[Value, ...]:
-    return os.fsencode(entry.path), entry.size, entry.mtime_ns, entry.inode, entry.device
 
 
 def _texts(values: list[Value]) -> list[str]:

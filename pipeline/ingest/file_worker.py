@@ -9,39 +9,50 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
+from typing import Any
+
+import orjson
 
 from pipeline.errors import ContractInvalid
-from pipeline.ingest.file_operations import Link, Surveyed, hash_files, link_files, mark_unchanged, survey
-from pipeline.ingest.look import Entry, StillBeingWritten
+from pipeline.ingest.file_operations import (
+    SYNCS_AT_ONCE,
+    Link,
+    Surveyed,
+    hash_files,
+    link_files,
+    mark_unchanged,
+    survey,
+)
+from pipeline.ingest.look import Entry, StillBeingWritten, take_look
 from pipeline.ingest.reader_frames import Kind, pack, read_frame, unpack
 from pipeline.stores.metadata import Value
-
-_ENTRY_VALUES = 5
 
 
 def main(threads: str) -> None:
     """Serve requests until there are no more."""
     with os.fdopen(0, "rb") as requests, FileIO(1, "wb") as replies:
-        worker, pool = _Worker(replies), ThreadPoolExecutor(int(threads))
+        pool, syncs = ThreadPoolExecutor(int(threads)), ThreadPoolExecutor(SYNCS_AT_ONCE)
+        worker = _Worker(replies, syncs)
         while (frame := read_frame(requests)) is not None:
             pool.submit(worker.serve, *frame)
         pool.shutdown(cancel_futures=True)  # nobody waits for what was not begun
 
 
 class _Worker:
-    def __init__(self, replies: FileIO) -> None:
+    def __init__(self, replies: FileIO, syncs: Executor) -> None:
         self._replies = replies
+        self._syncs = syncs
         self._sending = threading.Lock()
 
     def serve(self, kind: Kind, body: bytes) -> None:
         """Do what is asked for and answer; whatever goes wrong is an answer too."""
         number, *values = unpack(body)
         try:
-            self._send(Kind.done, number, *_do(kind, values))
+            self._send(Kind.done, number, *_do(kind, values, self._syncs))
         except StillBeingWritten as error:
             self._send(Kind.unfinished, number, _text(str(error)))
         except ContractInvalid as error:
@@ -58,16 +69,19 @@ class _Worker:
                 frame = frame[self._replies.write(frame) :]
 
 
-def _do(kind: Kind, values: list[Value]) -> list[Value]:
+def _do(kind: Kind, values: list[Value], syncs: Executor) -> list[Value]:
     if kind is Kind.survey:
         return [value for path in values for value in _surveyed(survey(_path(path)))]
     path, inode, device, *rest = values
     with _opened(_path(path), (inode, device)) as root:
         if kind is Kind.hash:
-            return [*hash_files(root, map(_entry, _in_groups(rest[1:], _ENTRY_VALUES)), bool(rest[0]))]
+            sync, files = rest
+            return [*hash_files(root, [Entry(*fields) for fields in _listed(files)], bool(sync), syncs=syncs)]
         if kind is Kind.link:
-            groups = _in_groups(rest, _ENTRY_VALUES + 2)
-            return [*link_files(root, [Link(_entry(group), _path(group[5]), bool(group[6])) for group in groups])]
+            links = [Link(Entry(*fields), target, sync) for *fields, target, sync in _listed(rest[0])]
+            return [*link_files(root, links)]
+        if kind is Kind.look:
+            return [take_look(root, 0.0).stat_sha256]
         stat_sha256, marker = rest
         assert isinstance(marker, bytes)
         mark_unchanged(root, Path(_path(path)), str(stat_sha256), marker)
@@ -87,17 +101,11 @@ def _opened(path: str, identity: tuple[Value, Value]) -> Iterator[int]:
         os.close(root)
 
 
-def _in_groups(values: list[Value], size: int) -> Iterator[list[Value]]:
-    return (values[start : start + size] for start in range(0, len(values), size))
-
-
-def _entry(values: list[Value]) -> Entry:
-    path, size, mtime_ns, inode, device = values[:_ENTRY_VALUES]
-    assert isinstance(size, int)
-    assert isinstance(mtime_ns, int)
-    assert isinstance(inode, int)
-    assert isinstance(device, int)
-    return Entry(_path(path), size, mtime_ns, inode, device)
+def _listed(files: Value) -> list[Any]:
+    """The fields of each file, as they were sent."""
+    assert isinstance(files, bytes)
+    listed: list[Any] = orjson.loads(files)
+    return listed
 
 
 def _path(value: Value) -> str:

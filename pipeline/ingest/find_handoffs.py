@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,63 +19,70 @@ _PARTS_OF_A_HANDOFF = ("media", "activity")
 class Found:
     """What some PATHs lead to."""
 
-    handoffs: list[Path] = field(default_factory=list)
+    handoffs: list[str] = field(default_factory=list)
+    """As text: of many, most are known by a look and need no more than their name."""
     passed_over: list[Path] = field(default_factory=list)
     """Directories that have no `metadata.db`, or as chronicle sessions no `COMPLETE.json` (yet)."""
     unusable: list[HandoffResult] = field(default_factory=list)
 
 
-def find_handoffs(paths: Sequence[Path]) -> Found:
+def find_handoffs(paths: Sequence[Path], expect: Callable[[int], None] = lambda _: None) -> Found:
     """Find the handoffs that PATHs name: each is one, or a spool root whose direct children are, in name order.
+
+    `expect` is told early how many there may be in a spool.
 
     A handoff is a handoff dir or a chronicle session. Links to directories inside a spool are not followed. What the
     disk does not let us look at is `unusable`, never passed over.
     """
     found = Found()
-    seen: set[tuple[int, int]] = set()
     for path in paths:
-        for handoff in _below(path.absolute(), found):
-            try:
-                status = handoff.stat()
-            except OSError as error:
-                found.unusable.append(_refused(handoff, error))
-                continue
-            identity = (status.st_ino, status.st_dev)
-            if identity not in seen:
-                seen.add(identity)
-                found.handoffs.append(handoff)
-    return found
+        found.handoffs.extend(_below(path.absolute(), found, expect))
+    return found if len(paths) == 1 else _each_once(found)
 
 
-def _below(path: Path, found: Found) -> list[Path]:
+def _each_once(found: Found) -> Found:
+    """Several PATHs may lead to the same handoff."""
+    once: dict[tuple[int, int], str] = {}
+    for handoff in found.handoffs:
+        try:
+            status = Path(handoff).stat()
+            once.setdefault((status.st_ino, status.st_dev), handoff)
+        except OSError as error:
+            found.unusable.append(_refused(handoff, error))
+    return Found(list(once.values()), found.passed_over, found.unusable)
+
+
+def _below(path: Path, found: Found, expect: Callable[[int], None]) -> list[str]:
     try:
         if path.is_dir():
-            return _inside(path, found)
+            return _inside(path, found, expect)
         found.unusable.append(_unusable(path, "is not a directory" if is_there(path) else "does not exist"))
     except OSError as error:
         found.unusable.append(_refused(path, error))
     return []
 
 
-def _inside(path: Path, found: Found) -> list[Path]:
+def _inside(path: Path, found: Found, expect: Callable[[int], None]) -> list[str]:
     with os.scandir(path) as entries:
         children = sorted(entries, key=lambda child: child.name)
     folders = [child for child in children if child.is_dir(follow_symlinks=False)]
-    handoffs: list[Path] = []
+    expect(len(folders))
+    handoffs: list[str] = []
     others: list[Path] = []
     refused: list[HandoffResult] = []  # told only where this is a spool: of a handoff's folders nobody asks
     for child in folders:
-        folder = Path(child.path)
         try:
-            is_one = is_there(f"{child.path}/{DATABASE}") or is_sealed_folder(folder)
-            (handoffs if is_one else others).append(folder)
+            if is_there(f"{child.path}/{DATABASE}") or is_sealed_folder(Path(child.path)):
+                handoffs.append(child.path)
+            else:
+                others.append(Path(child.path))
         except OSError as error:
-            refused.append(_refused(folder, error))
+            refused.append(_refused(child.path, error))
     if is_there(path / DATABASE) and not (handoffs and _is_empty_file(path / DATABASE)):
-        return [path]
+        return [str(path)]
     if is_session_folder(path):
         if is_sealed_folder(path):
-            return [path]
+            return [str(path)]
         found.passed_over.append(path)
         return []
     found.unusable.extend(refused)
@@ -92,12 +99,12 @@ def _is_empty_file(path: Path) -> bool:
     return path.is_file() and path.stat().st_size == 0
 
 
-def _refused(path: Path, error: OSError) -> HandoffResult:
+def _refused(path: str | Path, error: OSError) -> HandoffResult:
     """The disk's refusal ends this path only."""
     return _unusable(path, f"cannot be looked into ({error.strerror})")
 
 
-def _unusable(path: Path, found: str) -> HandoffResult:
+def _unusable(path: str | Path, found: str) -> HandoffResult:
     return HandoffResult(
         path_text(path),
         State.rejected,

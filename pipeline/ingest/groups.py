@@ -1,8 +1,7 @@
 """Several handoffs committed at once, by one writer: one transaction, one sync of the journal, for all of them.
 
-    check a ─ check b ─ check c ─┐
-        └ place a └ place b └ place c
-                                 └─ directories ── rows ── journal ── mark a, b, c
+    check a ─ check b ─ check c ─ add rows ─┐
+        └ place a └ place b └ place c ──────┴─ directories ── commit ── journal ── mark a, b, c
 
 For each handoff the order is the same as if it were alone: files and the directories that lead to them, then rows,
 then journal, each durable before the next, and the marker last.
@@ -12,6 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from pipeline.errors import PipelineError
 from pipeline.ingest.handoff_directory import StillBeingWritten
@@ -22,6 +22,10 @@ _MOST_HANDOFFS = 64
 _MOST_ROWS = 20_000
 _MOST_BYTES = 16 << 20
 _MOST_FILES = 20_000
+
+
+class _NotAll(Exception):
+    """Some handoffs of a group are out, after rows of theirs were added to a transaction."""
 
 
 class Group:
@@ -55,13 +59,12 @@ class Group:
 
     def commit(self) -> None:
         """Bring all members to their end."""
-        members, ingest = self._members, self._ingest
+        members = self._members
         self._members, self._ids, self._manifests = [], set(), set()
         self._rows = self._bytes = self._files = 0
         try:
-            placed = self._for_each(members, lambda handoff: handoff.finish_placing)
-            durable = self._for_all(placed, ingest.placer.finish, ingest.store.create)
-            committed = self._for_all(durable, lambda: self._commit_rows(durable))
+            unchanged = self._for_each(members, lambda handoff: handoff.require_unchanged)
+            committed = self._place_and_commit(unchanged)
             journaled = self._for_all(committed, lambda: self._write_journal(committed))
         except BaseException:
             for handoff in members:
@@ -103,12 +106,30 @@ class Group:
             or self._files >= _MOST_FILES
         )
 
-    def _commit_rows(self, members: list[HandoffIngest]) -> None:
+    def _place_and_commit(self, members: list[HandoffIngest]) -> list[HandoffIngest]:
+        """Add rows while files are being put in their places, and commit them once those are durable."""
+        create, finish = self._ingest.store.create, self._ingest.placer.finish
+        placed: list[HandoffIngest] = []
+
+        def place() -> None:
+            placed.extend(self._for_each(members, lambda handoff: handoff.finish_placing))
+            if len(placed) < len(members):
+                raise _NotAll
+            finish()
+
+        try:
+            return self._for_all(members, create, lambda: self._commit_rows(members, place))
+        except _NotAll:  # whose rows were added is taken back; the others go in without them
+            return self._for_all(placed, lambda: self._commit_rows(placed, finish))
+
+    def _commit_rows(self, members: list[HandoffIngest], make_files_durable: Callable[[], None]) -> None:
         adding = [handoff for handoff in members if handoff.needs_commit()]
-        if adding:
-            with self._ingest.store.transaction():
-                for handoff in adding:
-                    handoff.commit()
+        with self._ingest.store.transaction() if adding else nullcontext():
+            for handoff in adding:
+                handoff.add_rows()
+            make_files_durable()
+            for handoff in adding:
+                handoff.complete()
 
     def _write_journal(self, members: list[HandoffIngest]) -> None:
         events = [event for handoff in members if (event := handoff.event()) is not None]

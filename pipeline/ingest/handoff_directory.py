@@ -64,7 +64,7 @@ class HandoffDirectory:
         return take_look(self._root, monotonic())
 
     def hash_ahead(self, entries: Iterable[Entry], work: FileWork, *, sync: bool) -> None:
-        """Have files hashed ahead, and made durable too where asked; `hash_file` waits for its own. Raises OSError."""
+        """Have files hashed ahead, and made durable too where asked; `hash_file` waits for its own."""
         remaining = list(entries)
         work.expect(len(remaining))
         for start in range(0, len(remaining), BATCH):

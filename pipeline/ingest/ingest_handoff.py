@@ -76,6 +76,7 @@ class HandoffIngest:
 
     directory: HandoffDirectory
     look: Look
+    _looking: Future[str]
     plan: Plan
     rows: RememberedRows
 
@@ -154,7 +155,8 @@ class HandoffIngest:
         if self._warning:
             self.result.warn(self._warning)
         reject_unless_whole(self.plan, strict=self._ingest.strict)
-        self._require_unchanged()
+        self._looking = self._ingest.files.look(self.directory.place)
+        self._open.callback(self._looking.cancel)
 
     def check_again(self) -> None:
         """Check it anew, now that others were committed that share ids with it. Raises as `check`."""
@@ -168,6 +170,12 @@ class HandoffIngest:
         """Begin to put the files in their places. Raises OSError."""
         self._placed = self._ingest.placer.place(self.directory, self.plan.placements, self._ingest.files)
         self._open.callback(self._placed.give_up)
+
+    def require_unchanged(self) -> None:
+        """Compare how it looked after all of it was read. Raises StillBeingWritten, ContractInvalid, OSError."""
+        if self._looking.result() != self.look.stat_sha256:
+            self._is_not_marked()
+            raise StillBeingWritten("it changed while it was ingested")
 
     def finish_placing(self) -> None:
         """Wait until all files are in their places and durable. Raises StillBeingWritten, OSError."""
@@ -189,10 +197,14 @@ class HandoffIngest:
         self._known = read_completion(self._ingest.store, self.plan.manifest_sha256)
         return self._known is None or bool(self.plan.new_rows) or not self.plan.is_whole
 
-    def commit(self) -> None:
-        """Add the rows and records, inside a transaction that others share. Raises sqlite3.Error."""
-        is_new = self.plan.is_whole and self._known is None
-        self._committed = add_rows(self._ingest.store, self.rows, self.plan, self._completion_row if is_new else None)
+    def add_rows(self) -> None:
+        """Add the rows and what is said of frames, inside a transaction that others share. Raises sqlite3.Error."""
+        self._committed = add_rows(self._ingest.store, self.rows, self.plan)
+
+    def complete(self) -> None:
+        """Add the completion record, now that all files are durable. Raises sqlite3.Error, OSError."""
+        if self.plan.is_whole and self._known is None:
+            self._ingest.store.insert([self._completion_row()])
 
     def event(self) -> NewEvent | None:
         """What the journal is to say, now that the rows are durable; None where it says so already."""
@@ -313,12 +325,6 @@ class HandoffIngest:
             self.result.warn(f"its records were read from the table records: {foreign.why}")
         if foreign.repeated:
             self.result.warn(f"{foreign.repeated} rows of it stand there more than once: each is kept once")
-
-    def _require_unchanged(self) -> None:
-        look = self.directory.look(self._ingest.clock.monotonic)
-        if look.stat_sha256 != self.look.stat_sha256:
-            self._is_not_marked()
-            raise StillBeingWritten("it changed while it was ingested")
 
     def _is_not_marked(self) -> None:
         if self.result.state is not State.waiting:

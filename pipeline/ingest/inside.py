@@ -62,21 +62,6 @@ def require_finished(descriptor: int, entry: Entry) -> None:
         raise StillBeingWritten(f"{path_text(entry.path)} is open for writing")
 
 
-def hash_and_sync(descriptor: int, entry: Entry, sync: bool) -> str:
-    """Hash an open file, make it durable where asked, and close it. Raises StillBeingWritten, OSError."""
-    try:
-        require_finished(descriptor, entry)
-        digest = hash_descriptor(descriptor)
-        if sync:
-            # A producer need not have synced what it wrote, and once linked it is our evidence. What is synced here
-            # is what is linked later: `require_same` looks at both moments.
-            os.fsync(descriptor)
-        require_same(descriptor, entry)
-        return digest
-    finally:
-        os.close(descriptor)
-
-
 def link_file(descriptor: int, entry: Entry, target: str, *, sync: bool) -> bool:
     """Link an open file, and close it; False where it cannot be, or something lies there already."""
     try:

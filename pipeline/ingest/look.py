@@ -82,7 +82,7 @@ def take_look(root: int, seen_at: float) -> Look:
     wal = scan.wal if scan.wal is not None and scan.wal.size else None
     rows: list[list[str | int]] = [[f"{path_text(path)}/", 0, 0, 0] for path in scan.directories]
     known = [*scan.files.values(), *([wal] if wal else [])]
-    rows += [[path_text(file.path), file.size, file.mtime_ns, file.inode] for file in known]
+    rows += [[path_text(path), size, mtime_ns, inode] for path, size, mtime_ns, inode, _ in known]
     return Look(scan.files, wal, scan.newest_ns, seen_at, _digest_of(sorted(rows)), tuple(sorted(scan.leftovers)))
 
 
@@ -164,10 +164,11 @@ class _Scan:
 
     def _add_file(self, path: str, status: os.stat_result) -> None:
         """Note a file that lies in a directory of the handoff dir: nearly everything does."""
-        newest = max(status.st_mtime_ns, status.st_ctime_ns)
-        if newest > self.newest_ns:
-            self.newest_ns = newest
-        self.files[path] = Entry(path, status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
+        mtime_ns, changed_ns = status.st_mtime_ns, status.st_ctime_ns
+        newest_ns = changed_ns if changed_ns > mtime_ns else mtime_ns
+        if newest_ns > self.newest_ns:
+            self.newest_ns = newest_ns
+        self.files[path] = Entry(path, status.st_size, mtime_ns, status.st_ino, status.st_dev)
 
     def _add(self, descriptor: int, path: str, name: str, status: os.stat_result, depth: int) -> None:
         self.newest_ns = max(self.newest_ns, status.st_mtime_ns, status.st_ctime_ns)

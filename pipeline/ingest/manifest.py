@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import orjson
@@ -27,15 +28,12 @@ class ManifestDigest:
 
     def __init__(self, files: Mapping[str, tuple[int, str]]) -> None:
         listed = sorted([path_text(path), size, digest] for path, (size, digest) in files.items())
-        self._digest = hashlib.sha256(b'{"files":' + canonical_json(listed) + b',"rows":[')
+        self._digest = hashlib.sha256(b'{"files":' + _canonical(listed) + b',"rows":[')
         self._separator = b""
 
     def add(self, row: MetadataRow) -> None:
         """Add the next row, in the order of ids."""
-        named = [row.record_id, sha256_hex(row.payload_bytes)]
-        plain = orjson.dumps(named)
-        # Without letters beyond ASCII this is canonical JSON already.
-        self._digest.update(self._separator + (plain if plain.isascii() else canonical_json(named)))
+        self._digest.update(self._separator + _canonical([row.record_id, sha256_hex(row.payload_bytes)]))
         self._separator = b","
 
     def hexdigest(self) -> str:
@@ -43,6 +41,12 @@ class ManifestDigest:
         whole = self._digest.copy()
         whole.update(b"]}")
         return whole.hexdigest()
+
+
+def _canonical(listed: list[Any]) -> bytes:
+    """Canonical JSON of lists of text and integers; without letters beyond ASCII it is that already."""
+    plain = orjson.dumps(listed)
+    return plain if plain.isascii() else canonical_json(listed)
 
 
 def kept_files_digest(files: Mapping[str, tuple[int, str]]) -> str:

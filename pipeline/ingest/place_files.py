@@ -38,6 +38,8 @@ class Placement:
     sha256: str
     target: str
     is_media: bool
+    is_kept: bool
+    """Whether that place holds this content already."""
     may_link: bool = True
 
 
@@ -86,9 +88,8 @@ class FilePlacer:
         links: list[Placement] = []
         copies: list[Placement] = []
         for placement in placements:
-            target = f"{self._root}/{placement.target}"
-            self._enter(target)
-            if os.path.lexists(target):
+            self._enter(f"{self._root}/{placement.target}")
+            if placement.is_kept:
                 placed.old.append(placement)
             elif self._mode is Mode.hardlink and placement.may_link:
                 links.append(placement)
@@ -124,12 +125,10 @@ class FilePlacer:
         placed.wait()
         for batch, linking in placed.linking:
             unlinked = set(linking.result())
-            for position, placement in enumerate(batch):
-                if position not in unlinked:
-                    placed.ways[placement.target] = "linked"
-                elif not os.path.lexists(f"{self._root}/{placement.target}"):
-                    self._copy(directory, placement)
-                    placed.ways[placement.target] = "copied"
+            placed.ways.update((one.target, "linked") for one in batch)
+            for position in unlinked:
+                self._copy(directory, batch[position])
+                placed.ways[batch[position].target] = "copied"
 
     def _enter(self, target: str) -> None:
         folder = target.rpartition("/")[0]
@@ -153,7 +152,13 @@ class FilePlacer:
         self._sync.flush()
 
     def _copy(self, directory: HandoffDirectory, placement: Placement) -> None:
-        """Copy through a temporary file; a rename shows it whole or not at all."""
+        """Copy through a temporary file; a rename shows it whole or not at all. What came to lie there meanwhile stays.
+
+        Raises StillBeingWritten, OSError.
+        """
+        target = f"{self._root}/{placement.target}"
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
         staging = Path(self._root, placement.target.partition("/")[0], STAGING)
         staging.mkdir(exist_ok=True)
         temporary = staging / uuid.uuid4().hex
@@ -168,7 +173,7 @@ class FilePlacer:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-            temporary.rename(f"{self._root}/{placement.target}")
+            temporary.rename(target)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise

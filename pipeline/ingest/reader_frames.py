@@ -55,9 +55,11 @@ class Kind(Enum):
 
     # What follows goes to and from the process that works on files; each frame begins with the request's number.
     hash = b"H"
-    """→ hash files: the handoff dir, whether to sync, the files."""
+    """→ hash files: the handoff dir, whether to sync, the files as JSON."""
     link = b"L"
-    """→ link files: the handoff dir, the files with their targets."""
+    """→ link files: the handoff dir, the files with their targets as JSON."""
+    look = b"K"
+    """→ look at a handoff dir: which one."""
     mark = b"M"
     """→ mark a handoff dir: how it must look, the marker."""
     survey = b"Y"
@@ -128,7 +130,8 @@ def unpack(body: bytes) -> list[Value]:
             raise BadFrame("cut off, or more than it says")
         values: list[Value] = []
         for tag, size in zip(body[_COUNT.size : _COUNT.size + count], sizes, strict=True):
-            values.append(_value(tag, body[start : start + size]))
+            piece = body[start : start + size]
+            values.append(piece.decode() if tag == _TEXT else _value(tag, piece))
             start += size
     except (struct.error, ValueError) as error:
         raise BadFrame("values that are none") from error
@@ -136,8 +139,6 @@ def unpack(body: bytes) -> list[Value]:
 
 
 def _value(tag: int, piece: bytes) -> Value:
-    if tag == _TEXT:
-        return piece.decode()
     if tag == _BYTES:
         return piece
     if tag == _INTEGER and len(piece) <= _LONGEST_INTEGER and -(1 << 63) <= (number := int(piece)) < 1 << 63:

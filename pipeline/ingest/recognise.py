@@ -13,7 +13,7 @@ from pipeline.ingest.run_of_ingest import Ingest
 from schemas.handoff import HandoffCompleted
 
 
-def recognise(ingest: Ingest, paths: Sequence[Path], surveys: Sequence[Surveyed | None]) -> list[HandoffResult | None]:
+def recognise(ingest: Ingest, paths: Sequence[str], surveys: Sequence[Surveyed | None]) -> list[HandoffResult | None]:
     """Give the results of those that are what was marked; None for each that has to be looked at.
 
     Raises sqlite3.Error.
@@ -32,7 +32,7 @@ def recognise(ingest: Ingest, paths: Sequence[Path], surveys: Sequence[Surveyed 
     ]
 
 
-def known_result(path: Path, completed: HandoffCompleted, stat_sha256: str) -> HandoffResult:
+def known_result(path: str | Path, completed: HandoffCompleted, stat_sha256: str) -> HandoffResult:
     """The result of a handoff that was ingested before and is marked."""
     rows = completed.counts.metadata_rows_copied
     return HandoffResult(

@@ -94,11 +94,12 @@ class Watch:
 
     def _due(self) -> list[Path]:
         found = find_handoffs(self._paths)
-        unfinished = [path for path in found.handoffs if not self._is_marked(path)]
+        handoffs = [Path(path) for path in found.handoffs]
+        unfinished = [path for path in handoffs if not self._is_marked(path)]
         self._arrivals.follow(self._paths, [*unfinished, *found.passed_over])
         now = self._monotonic()
-        self._seen = {path: self._seen[path] for path in found.handoffs if path in self._seen}
-        return [path for path in found.handoffs if path not in self._seen or self._seen[path].retry_at <= now]
+        self._seen = {path: self._seen[path] for path in handoffs if path in self._seen}
+        return [path for path in handoffs if path not in self._seen or self._seen[path].retry_at <= now]
 
     def _is_marked(self, path: Path) -> bool:
         seen = self._seen.get(path)

@@ -26,6 +26,8 @@ _SCHEMA = (
     "CREATE INDEX idx_metadata_run_id ON metadata(run_id)",
     f"PRAGMA application_id = {APPLICATION_ID}",
 )
+_INSERT = "INSERT INTO metadata(id, payload, record_type, ts_utc, run_id) VALUES (?, ?, ?, ?, ?)"
+_INSERT_NEW = f"{_INSERT} ON CONFLICT(id) DO NOTHING"
 
 Value = str | bytes | int | float | None
 """A column as SQLite holds it; bytes are a BLOB, or text that is not UTF-8."""
@@ -94,10 +96,17 @@ class MetadataStore:
 
     def insert(self, rows: Iterable[MetadataRow]) -> None:
         """Add rows; an id that is already there is an error. Raises sqlite3.Error."""
-        self._writable.executemany(
-            "INSERT INTO metadata(id, payload, record_type, ts_utc, run_id) VALUES (?, ?, ?, ?, ?)",
-            ((row.record_id, row.payload, row.record_type, row.ts_utc, row.run_id) for row in rows),
-        )
+        self._insert(_INSERT, rows)
+
+    def insert_new(self, rows: Iterable[MetadataRow]) -> int:
+        """Add the rows whose ids are not there yet; tells how many that were. Raises sqlite3.Error."""
+        return self._insert(_INSERT_NEW, rows)
+
+    def _insert(self, statement: str, rows: Iterable[MetadataRow]) -> int:
+        before = self._writable.total_changes
+        values = ((row.record_id, row.payload, row.record_type, row.ts_utc, row.run_id) for row in rows)
+        self._writable.executemany(statement, values)
+        return self._writable.total_changes - before
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

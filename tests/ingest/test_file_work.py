@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 
@@ -14,7 +15,7 @@ import psutil
 import pytest
 from handoff_builder import RUN, Handoff, canonical_blob, journal, of_type, rows, run_ingest
 
-from pipeline.ingest.file_operations import Link
+from pipeline.ingest.file_operations import Link, hash_files
 from pipeline.ingest.file_work import FileWork
 from pipeline.ingest.handoff_directory import HandoffDirectory
 from pipeline.ingest.look import StillBeingWritten, quick_digest
@@ -83,6 +84,38 @@ def test_a_handoff_whose_marker_names_another_manifest_is_not_recognised(tmp_pat
     one.write_bytes(other.read_bytes())
     run_ingest(tmp_path / "root", tmp_path / "spool")
     assert one.read_bytes() == right
+
+
+def test_a_name_that_is_not_utf_8_among_many_is_kept(tmp_path: Path) -> None:
+    handoff = handoff_of_many(tmp_path / "h")
+    name = os.fsdecode(b"log-\xff.txt")
+    handoff.file(name, b"x")
+    [result] = run_ingest(tmp_path / "root", handoff.path).results
+    assert (result.state, result.files_linked) == (State.ingested, MANY + 1)
+    assert (tmp_path / "root/handoffs" / result.handoff_id / name).read_bytes() == b"x"
+
+
+def test_a_sync_that_fails_beside_others_fails_all_of_them_once_none_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handoff = handoff_of_many(tmp_path / "h", 20)
+    real, synced = os.fsync, list[str]()
+
+    def sync(descriptor: int) -> None:
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+        synced.append(name)
+        if name == refused:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(descriptor)
+
+    with HandoffDirectory(handoff.path) as directory, ThreadPoolExecutor(4) as syncs:
+        blobs = [entry for path, entry in directory.look().files.items() if path.startswith("media/")]
+        monkeypatch.setattr(os, "fsync", sync)
+        refused, before = Path(blobs[7].path).name, len(list(Path("/proc/self/fd").iterdir()))
+        with pytest.raises(OSError, match="Input/output error"):
+            hash_files(directory.place.root, blobs, True, syncs=syncs)
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+        assert refused in synced
 
 
 def test_a_file_that_is_not_as_it_was_seen_is_not_hashed(tmp_path: Path, work: FileWork) -> None:
@@ -201,7 +234,7 @@ def test_while_the_user_is_active_nothing_is_given_to_a_process(tmp_path: Path) 
     with FileWork(4, pace) as slow:
         slow.expect(10_000)
         assert workers() == []
-        assert slow.survey([tmp_path]).result() == [None]
+        assert slow.survey([str(tmp_path)]).result() == [None]
 
 
 def test_an_ingest_that_is_killed_leaves_no_process(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ import pytest
 from handoff_builder import RUN, Handoff, canonical_blob, journal, of_type, rows, run_ingest, whole_handoff
 
 from pipeline.ingest.frame_claims import FrameClaims
+from pipeline.ingest.handoff_directory import HandoffDirectory
+from pipeline.ingest.place_files import FilePlacer, Placed
 from pipeline.ingest.result import State
 from schemas.handoff import RetentionEligible, Stage1Complete
 
@@ -101,6 +103,32 @@ def test_a_failed_commit_leaves_all_of_the_group_unmarked(tmp_path: Path, monkey
         assert set(states(tmp_path / "root", tmp_path / "spool").values()) == {State.failed}
     assert not list((tmp_path / "spool").glob("*/reap_eligible.json"))
     assert set(states(tmp_path / "root", tmp_path / "spool").values()) == {State.ingested}
+
+
+def test_rows_of_a_handoff_whose_files_are_refused_are_taken_back_and_the_others_go_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        Handoff(tmp_path / "spool" / name).frame(name)
+    finish_placing = FilePlacer.finish_placing
+    in_transaction: list[bool] = []
+
+    def refuse_b(placer: FilePlacer, directory: HandoffDirectory, placed: Placed) -> None:
+        if directory.path.name == "b":
+            journal_of_sqlite = tmp_path / "root" / "metadata.db-journal"
+            in_transaction.append(journal_of_sqlite.exists())
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        finish_placing(placer, directory, placed)
+
+    monkeypatch.setattr(FilePlacer, "finish_placing", refuse_b)
+    found = states(tmp_path / "root", tmp_path / "spool")
+    assert found == {"a": State.ingested, "b": State.failed, "c": State.ingested}
+    assert in_transaction == [True]
+    assert {name for name in rows(tmp_path / "root") if "evidence.capture.frame" in name} == {
+        f"{RUN}/evidence.capture.frame/a",
+        f"{RUN}/evidence.capture.frame/c",
+    }
+    assert len(of_type(tmp_path / "root", "retention.eligible")) == len(journal(tmp_path / "root")) == 2
 
 
 def test_more_handoffs_than_a_group_takes_are_all_marked_in_order(

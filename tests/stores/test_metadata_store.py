@@ -39,6 +39,17 @@ def test_rows_are_there_after_the_transaction(path: Path) -> None:
         assert store.existing([f"n{number}" for number in range(2000)] + ["b"]) == {"b"}
 
 
+def test_of_rows_those_that_are_there_are_left_as_they_are_and_the_new_ones_counted(path: Path) -> None:
+    with closing(MetadataStore(path)) as store:
+        store.create()
+        with store.transaction():
+            store.insert([row("a", "first")])
+            assert store.insert_new([row("a", "other"), row("b"), row("c")]) == 2
+            assert store.insert_new([row("a", "other"), row("c")]) == 0
+        assert store.payloads(["a"]) == {"a": "first"}
+        assert store.existing(["b", "c"]) == {"b", "c"}
+
+
 def test_a_block_that_fails_leaves_nothing(path: Path) -> None:
     with closing(MetadataStore(path)) as store:
         store.create()
