@@ -55,7 +55,7 @@ class Settings(BaseSettings):
         default=2.0, ge=0, description="seconds for which a handoff must be unchanged before it is marked"
     )
     ingest_threads: int = Field(
-        default=4,
+        default=2,
         ge=0,
         le=64,
         description="threads of the process that works on the files of an ingest with many; 0 does without it",

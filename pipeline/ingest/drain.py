@@ -83,7 +83,7 @@ def drain(
     backend: Backend = Backend.auto,
     clock: Clock | None = None,
     pace: Pace | None = None,
-    threads: int = 4,
+    threads: int = 2,
     on_found: Callable[[int], None] = lambda _: None,
     on_result: Callable[[HandoffResult], None] = lambda _: None,
 ) -> DrainResult:

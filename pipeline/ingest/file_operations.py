@@ -76,7 +76,8 @@ def _sync_all(descriptors: list[int], syncs: Executor | None) -> None:
     if syncs is None:
         _sync(descriptors)
         return
-    shares = [descriptors[start::SYNCS_AT_ONCE] for start in range(min(SYNCS_AT_ONCE, len(descriptors)))]
+    parts = min(SYNCS_AT_ONCE, -(-len(descriptors) // 2))  # to hand over one alone costs as much as to sync it
+    shares = [descriptors[start::parts] for start in range(parts)]
     syncing = [syncs.submit(_sync, share) for share in shares]
     wait(syncing)  # whoever closes a file is not to close it under another's sync
     for one in syncing:

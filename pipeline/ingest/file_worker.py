@@ -29,11 +29,13 @@ from pipeline.ingest.file_operations import (
 )
 from pipeline.ingest.look import Entry, StillBeingWritten, take_look
 from pipeline.ingest.reader_frames import Kind, pack, read_frame, unpack
+from pipeline.rare_collections import collect_rarely
 from pipeline.stores.metadata import Value
 
 
 def main(threads: str) -> None:
     """Serve requests until there are no more."""
+    collect_rarely()
     with os.fdopen(0, "rb") as requests, FileIO(1, "wb") as replies:
         pool, syncs = ThreadPoolExecutor(int(threads)), ThreadPoolExecutor(SYNCS_AT_ONCE)
         worker = _Worker(replies, syncs)
