@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from ulid import ULID
@@ -34,8 +35,10 @@ from pipeline.rare_collections import rare_collections
 from pipeline.stores.metadata import MetadataStore
 from pipeline.stores.variants import Backend
 
-_AHEAD = 3
-"""Handoffs whose files are hashed and whose databases are opened while the rows of the one before them are read."""
+_OPENED_AHEAD = 3
+"""Handoffs whose databases are opened while the rows of the one before them are read."""
+_AHEAD, _FILES_AHEAD = 24, 500
+"""Handoffs whose files are hashed ahead, also while others are committed; fewer where they hold many."""
 _BATCHES_AHEAD = 16
 """Batches of handoffs that are surveyed while the one before them is gone through."""
 
@@ -178,7 +181,8 @@ class _Drain:
             for path, first in watched:
                 self._ingest.pace.step()
                 self._begin(path, partial(HandoffIngest.begin_watched, first=first))
-            self._work_off(0)
+            while self._begun:
+                self._work_off_first()
             self._group.commit()
         finally:
             for handoff in self._begun:
@@ -216,14 +220,22 @@ class _Drain:
         self._turns.append(handoff)
         if is_sound and not handoff.result.is_marked:
             self._begun.append(handoff)
-            self._work_off(_AHEAD)
+            while self._has_enough_ahead():
+                self._work_off_first()
         else:
             self._report(handoff)
         return None
 
-    def _work_off(self, most: int) -> None:
-        while len(self._begun) > most:
-            self._group.add(self._begun.popleft())
+    def _has_enough_ahead(self) -> bool:
+        if len(self._begun) <= _OPENED_AHEAD:
+            return False
+        files = sum(len(handoff.look.files) for handoff in self._begun)
+        return len(self._begun) > _AHEAD or files > _FILES_AHEAD or self._ingest.pace.is_slow
+
+    def _work_off_first(self) -> None:
+        for handoff in islice(self._begun, _OPENED_AHEAD + 1):
+            handoff.read_ahead()
+        self._group.add(self._begun.popleft())
 
     def _report(self, handoff: HandoffIngest) -> None:
         """Hand on the results in the order of the handoffs, whichever ended first."""

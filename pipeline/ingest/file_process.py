@@ -67,6 +67,8 @@ class FileProcess:
         self._process = start_process(_WORKER, str(threads), environment={}, buffered=True)
         self._lock = threading.Lock()
         self._queue: deque[_Request] = deque()
+        self._ahead: deque[_Request] = deque()
+        """What nobody waits for yet: sent when nothing else is to be."""
         self._waiting: dict[int, _Request] = {}
         self._next = 0
         self._end: BaseException | None = None
@@ -83,18 +85,20 @@ class FileProcess:
     ) -> Answer[_Result]:
         """Ask for something to be done, and have the answer made of the values that come back; `do` does it here.
 
+        Files are hashed ahead, when nothing else waits.
+
         The answer may raise StillBeingWritten, ContractInvalid, OSError; Blocked, Stopped.
         """
         answer: Answer[_Result] = Answer(self._help_out)
         with self._lock:
-            self._queue.append(_Request(answer, kind, tuple(values), make, do))
+            (self._ahead if kind is Kind.hash else self._queue).append(_Request(answer, kind, tuple(values), make, do))
             self._send()
         return answer
 
     def _help_out(self) -> bool:
         """Do the next request that was not sent, in the thread that waits; tells whether there was one."""
         with self._lock:
-            request = self._queue.popleft() if self._queue else None
+            request = self._next_queued()
         if request is None:
             return False
         if request.answer.set_running_or_notify_cancel():
@@ -104,7 +108,7 @@ class FileProcess:
     def end(self) -> None:
         """End it, once what was begun is done."""
         with self._lock:
-            queued, self._queue = list(self._queue), deque()
+            queued = self._take_queued()
             begun = [request.answer for request in self._waiting.values()]
         for request in queued:
             request.answer.cancel()
@@ -115,8 +119,10 @@ class FileProcess:
 
     def _send(self) -> None:
         """Send what may be sent now; for the holder of the lock."""
-        while self._queue and (self._end is not None or len(self._waiting) < _MOST_AT_ONCE):
-            request = self._queue.popleft()
+        while self._end is not None or len(self._waiting) < _MOST_AT_ONCE:
+            request = self._next_queued()
+            if request is None:
+                return
             if not request.answer.set_running_or_notify_cancel():
                 continue
             if self._end is not None:
@@ -129,6 +135,18 @@ class FileProcess:
                 self._requests.flush()
             except (OSError, ValueError):
                 self._process.kill()  # whoever listens hears that it has died
+
+    def _next_queued(self) -> _Request | None:
+        """What is to be done next; for the holder of the lock."""
+        queue = self._queue or self._ahead
+        return queue.popleft() if queue else None
+
+    def _take_queued(self) -> list[_Request]:
+        """All that was not sent, which is queued no more; for the holder of the lock."""
+        queued = [*self._queue, *self._ahead]
+        self._queue.clear()
+        self._ahead.clear()
+        return queued
 
     @property
     def _requests(self) -> IO[bytes]:
@@ -158,7 +176,7 @@ class FileProcess:
             request.answer.set_exception(_error(kind, values))
 
     def _ask_for_more(self) -> None:
-        if self._queue:
+        if self._queue or self._ahead:
             try:
                 self._step()
             except (Blocked, Stopped) as error:
@@ -168,7 +186,7 @@ class FileProcess:
 
     def _give_up_queued(self, error: BaseException) -> None:
         with self._lock:
-            queued, self._queue = list(self._queue), deque()
+            queued = self._take_queued()
         for request in queued:
             if request.answer.set_running_or_notify_cancel():
                 request.answer.set_exception(error)

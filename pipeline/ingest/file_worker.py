@@ -40,8 +40,9 @@ def main(threads: str) -> None:
         pool, syncs = ThreadPoolExecutor(int(threads)), ThreadPoolExecutor(SYNCS_AT_ONCE)
         worker = _Worker(replies, syncs)
         while (frame := read_frame(requests)) is not None:
-            pool.submit(worker.serve, *frame)
+            (syncs if frame[0] is Kind.mark else pool).submit(worker.serve, *frame)  # marking is waiting for the disk
         pool.shutdown(cancel_futures=True)  # nobody waits for what was not begun
+        syncs.shutdown(cancel_futures=True)
 
 
 class _Worker:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -141,6 +141,13 @@ class HandoffIngest:
         """Wait until it has been unchanged for long enough since the first look. Raises StillBeingWritten, OSError."""
         self.open()
         self._begin(settled_look(self.directory, first, self._ingest.settle_s, self._ingest.clock))
+
+    def read_ahead(self) -> None:
+        """Have a small database opened before its turn comes; what goes wrong with it comes out then."""
+        look, is_slow = self.look, self._ingest.pace.is_slow
+        if self._opened is None and not is_slow and not is_session(look) and foreign_bytes(look) < _MOST_BYTES_AHEAD:
+            with suppress(PipelineError, StillBeingWritten, OSError, sqlite3.Error):
+                self._opened = self._start_reading(self._reading)
 
     def check(self) -> None:
         """Read all of it, and compare it with what the DataRoot keeps. Changes nothing.
@@ -275,8 +282,6 @@ class HandoffIngest:
         self._warning = shake_hands_with_producer(self.directory, look)
         self._reading = self._open.enter_context(ExitStack())
         self._opened = None
-        if not self._ingest.pace.is_slow and not is_session(look) and foreign_bytes(look) < _MOST_BYTES_AHEAD:
-            self._opened = self._start_reading(self._reading)
 
     def _read(self, reading: ExitStack) -> None:
         opened = self._opened or self._start_reading(reading)
