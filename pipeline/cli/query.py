@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -50,11 +49,8 @@ def query(
 
     Exits with 7 when what was asked for has not been processed yet.
     """
-    gc.disable()  # what modules make as they load is kept: looking for garbage there takes a tenth of the whole time
     from pipeline.query.ask import Asking, ask
     from pipeline.query.ask import explain as explain_plan
-
-    gc.enable()
 
     view = open_view(context, data_root, as_json)
     root = view.root.require()

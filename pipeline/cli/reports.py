@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -32,10 +31,8 @@ def status(
     overrides: SetOption = None,
 ) -> None:
     """Show backlog, stages, failures, gate, workers, indexes and disk."""
-    gc.disable()  # what modules make as they load is kept: looking for garbage there takes a tenth of the whole time
     from pipeline.reports.status import report_status
 
-    gc.enable()
     session = open_session(context, data_root, as_json, overrides)
     report = report_status(session.root, session.settings)
     session.print(report, lambda console: _show_status(report, console))

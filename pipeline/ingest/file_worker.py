@@ -37,12 +37,14 @@ def main(threads: str) -> None:
     """Serve requests until there are no more."""
     collect_rarely()
     with os.fdopen(0, "rb") as requests, FileIO(1, "wb") as replies:
-        pool, syncs = ThreadPoolExecutor(int(threads)), ThreadPoolExecutor(SYNCS_AT_ONCE)
+        pool, syncs, surveys = (ThreadPoolExecutor(most) for most in (int(threads), SYNCS_AT_ONCE, 1))
+        # Marking waits for the disk; surveys do not, and would wait for each other's hold of the interpreter.
+        special = {Kind.mark: syncs, Kind.survey: surveys}
         worker = _Worker(replies, syncs)
         while (frame := read_frame(requests)) is not None:
-            (syncs if frame[0] is Kind.mark else pool).submit(worker.serve, *frame)  # marking is waiting for the disk
-        pool.shutdown(cancel_futures=True)  # nobody waits for what was not begun
-        syncs.shutdown(cancel_futures=True)
+            special.get(frame[0], pool).submit(worker.serve, *frame)
+        for one in (pool, surveys, syncs):
+            one.shutdown(cancel_futures=True)  # nobody waits for what was not begun
 
 
 class _Worker:
