@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import traceback
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -23,7 +22,7 @@ from pipeline.errors import PipelineError
 from pipeline.network_guard import guard_network
 
 
-def main() -> int:
+def main() -> None:
     """Do what the other end of the connection asks for, until it wants no more."""
     parser = argparse.ArgumentParser(prog="pipeline.engines.ray_driver", allow_abbrev=False)
     parser.add_argument("--connection-fd", type=int, required=True, help="the socket to the run")
@@ -33,7 +32,6 @@ def main() -> int:
     os.set_inheritable(given.connection_fd, False)  # its end tells the run that this process is gone
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         serve(Connection(given.connection_fd))
-    return 0
 
 
 def serve(connection: Connection) -> None:
@@ -88,4 +86,4 @@ def _hear(connection: Connection) -> Asked:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

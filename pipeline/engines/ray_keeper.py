@@ -15,7 +15,7 @@ import ctypes
 import os
 import select
 import signal
-import sys
+import subprocess
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -30,7 +30,11 @@ _STANDS = "TtZX"
 _PARENT_DEATH_SIGNAL, _CHILD_SUBREAPER = 1, 36
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+class _ToldToEnd(Exception):
+    """A signal asked for the end."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
     """Keep a driver until it ends or is not wanted any more; on return nothing is left of it."""
     parser = argparse.ArgumentParser(prog="pipeline.engines.ray_keeper", allow_abbrev=False)
     parser.add_argument("--told-fd", type=int, required=True, help="the end of the pipe to read from")
@@ -43,13 +47,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _told_to_end)
     try:
-        driver = _start(given.command[1:], given.driver_fd, given.told_fd)
-        _Keeper(driver, given.told_fd, given.hand_in_s, given.stay_s).keep()
+        driver = _start(given.command[1:], given.driver_fd)
+        _Keeper(driver.pid, given.told_fd, given.hand_in_s, given.stay_s).keep()
+    except _ToldToEnd:
+        pass
     finally:
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         _kill_all()
-    return 0
 
 
 class _Keeper:
@@ -135,22 +140,18 @@ def descendants() -> list[int]:
     return [*family.running(), *family.standing]
 
 
-def _start(command: list[str], theirs: int, told: int) -> int:
+def _start(command: list[str], theirs: int) -> subprocess.Popen[bytes]:
     keeper = os.getpid()
-    pid = os.fork()
-    if pid:
-        os.close(theirs)
-        return pid
-    try:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
-        os.close(told)
+
+    def tie() -> None:
         _prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-        if os.getppid() != keeper:  # it died before it could be told
-            os._exit(1)
-        os.execvp(command[0], command)  # noqa: S606 no shell is the point
-    finally:
-        os._exit(127)
+        if os.getppid() != keeper:
+            raise ProcessLookupError  # it died before the kernel could be told
+
+    # Between fork and exec Python may run here: this process has one thread.
+    driver = subprocess.Popen(command, pass_fds=[theirs], preexec_fn=tie)
+    os.close(theirs)
+    return driver
 
 
 def _kill_all() -> None:
@@ -175,7 +176,7 @@ def _now() -> float:
 
 
 def _told_to_end(number: int, _: object) -> None:
-    sys.exit(128 + number)
+    raise _ToldToEnd(number)
 
 
 def _prctl(option: int, value: int) -> None:
@@ -184,4 +185,4 @@ def _prctl(option: int, value: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
