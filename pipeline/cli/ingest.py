@@ -126,19 +126,18 @@ def _ingest(
 def _tell(session: Session, outcome: DrainResult) -> int:
     """Print what came of it; returns the exit code."""
     totals = totals_of(outcome)
-    result = {
+    if not session.as_json:
+        show_totals(outcome, totals)
+        return outcome.exit_code
+    print_json({
         "data_root": str(session.root),
         "exit_code": int(outcome.exit_code),
-        "handoffs": [result.as_dict() for result in outcome.results] if session.as_json else [],
+        "handoffs": [result.as_dict() for result in outcome.results],
         "passed_over": outcome.passed_over,
         "left": outcome.left,
         "blocked": outcome.blocked,
         "totals": totals,
-    }
-    if session.as_json:
-        print_json(result)
-    else:
-        show_totals(outcome, totals)
+    })  # fmt: skip
     return outcome.exit_code
 
 

@@ -31,7 +31,6 @@ from pipeline.ingest.report_handoff import describe
 from pipeline.ingest.result import HandoffResult
 from pipeline.ingest.run_of_ingest import Ingest
 from pipeline.ingest.settle import Clock, FirstLook
-from pipeline.rare_collections import rare_collections
 from pipeline.stores.metadata import MetadataStore
 from pipeline.stores.variants import Backend
 
@@ -255,7 +254,7 @@ def _open(root: DataRoot, terms: _Terms, files: FileWork) -> Iterator[Ingest]:
     with open_data_root(root, terms.clock) as journal:
         store = MetadataStore(root.metadata_db)
         try:
-            with rare_collections(), ReaderPool(root.scratch) as readers:
+            with ReaderPool(root.scratch) as readers:
                 yield Ingest(
                     root=root,
                     store=store,

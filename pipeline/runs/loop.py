@@ -14,7 +14,6 @@ from pipeline.engines.ray_folder import remove_leftovers
 from pipeline.engines.shards import Engine
 from pipeline.errors import Blocked, Busy, DamagedFactFile, NothingToDo, NotInstalled, disk_refused
 from pipeline.gate import Gate
-from pipeline.rare_collections import rare_collections
 from pipeline.runs.day_stages import build_days
 from pipeline.runs.discover import discover
 from pipeline.runs.interruption import while_open
@@ -63,7 +62,6 @@ def run(
             raise
         stack.callback(engine.close)  # after nobody else stops its processes, and lets them go on
         stack.enter_context(watch.held())
-        stack.enter_context(rare_collections())
         remove_leftovers(root)
         evidence = stack.enter_context(EvidenceStore(root))
         catalog = stack.enter_context(Catalog(root))
