@@ -102,6 +102,8 @@ def test_all_stop_where_they_stand_and_go_on(kept: Kept) -> None:
 def test_a_stop_that_leaves_time_is_taken_back_when_all_is_to_go_on(kept: Kept) -> None:
     kept.tell(STOP_SOON)
     kept.tell(GO_ON)
+    time.sleep(0.5)  # more than the moment that was left
+    assert not kept.stand()
     kept.tell(STOP_SOON)
     until(kept.stand)
     kept.tell(GO_ON)
