@@ -22,6 +22,7 @@ import psutil
 
 from pipeline.dataroot import DataRoot
 from pipeline.errors import Unavailable
+from pipeline.stores.lock import is_locked
 
 _LINK, _HELD = "link", "held"
 _PREFIX = "ray-"
@@ -101,18 +102,8 @@ def processes_of(folder: Path) -> list[psutil.Process]:
 
 
 def _is_held(folder: Path) -> bool:
-    try:
-        held = os.open(folder / _HELD, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(held)
+    with suppress(OSError):
+        return is_locked(folder / _HELD)
     return False
 
 

@@ -26,6 +26,7 @@ import psutil
 
 from pipeline.dataroot import DataRoot
 from pipeline.runs.holds import note_use
+from pipeline.stores.lock import is_locked
 
 STOP_GRACE_S = 8.0
 """How long a server may take to end when it is told to; its keeper kills it earlier."""
@@ -106,17 +107,7 @@ def spawn(
 
 def is_held(root: DataRoot, kind: str) -> bool:
     """Whether there is a server, be it starting, working or stuck."""
-    try:
-        descriptor = os.open(lock_file(root, kind), os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return is_locked(lock_file(root, kind))
 
 
 def holders(root: DataRoot, kind: str, wait_s: float = _SPAWN_S) -> list[psutil.Process]:

@@ -45,6 +45,21 @@ def hold_lock(path: Path, what: str) -> Iterator[Held]:
         os.close(descriptor)
 
 
+def is_locked(path: Path) -> bool:
+    """Tell whether a process holds a lock on a file; nobody does where there is none. Raises OSError."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _take(descriptor: int, what: str) -> None:
     """Lock; where the holder has just been killed, wait for the child that it was starting to let go of its copy."""
     give_up_at = time.monotonic() + _LONGEST_DYING_S
