@@ -7,7 +7,7 @@ import os
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -20,16 +20,8 @@ from pydantic import (
     ValidationError,
     field_validator,
 )
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
 
 from pipeline.errors import UsageError
-from pipeline.networks import parse_networks
 
 ENVIRONMENT_PREFIX = "PIPELINE_"
 
@@ -43,10 +35,10 @@ class OcrModel(BaseModel):
     parameters: dict[str, StrictBool | StrictInt | StrictFloat | StrictStr] = {}
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """What can be set. Each is `PIPELINE_<NAME>` in the environment and `<name>` in `pipeline.toml`."""
 
-    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     profile: Literal["embedded", "full"] = Field(
         default="embedded", description="embedded: OCR and embeddings; full: a VLM too, and nothing may be missing"
@@ -175,7 +167,7 @@ class Settings(BaseSettings):
     vlm_outage_s: float = Field(
         default=120.0, ge=0, description="seconds that a run waits for a VLM endpoint that went away"
     )
-    ray_networks: Annotated[tuple[str, ...], NoDecode] = Field(
+    ray_networks: tuple[str, ...] = Field(
         default=(),
         description="private networks, with commas between, that nodes of a Ray cluster may be on, such as"
         " 192.168.7.0/24; empty: loopback only",
@@ -191,8 +183,8 @@ class Settings(BaseSettings):
 
     @field_validator("ocr_models", "stage_minutes_per_idle", mode="before")
     @classmethod
-    def _from_flag(cls, value: object) -> object:
-        """A flag gives JSON as text."""
+    def _from_json(cls, value: object) -> object:
+        """A flag and the environment give JSON as text."""
         return json.loads(value) if isinstance(value, str) else value
 
     @field_validator("ray_networks", mode="before")
@@ -204,48 +196,33 @@ class Settings(BaseSettings):
     @field_validator("ray_networks")
     @classmethod
     def _private(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        from pipeline.networks import parse_networks  # late: few set any, and it stands on an HTTP client
+
         parse_networks(value)
         return value
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 the library's signature
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
 def load_settings(toml_file: Path, flags: dict[str, Any] | None = None) -> Settings:
     """Read the settings; `flags` holds what the command line gave. Raises UsageError for a bad value or name."""
-
-    class FromFile(Settings):
-        model_config = SettingsConfigDict(toml_file=toml_file)
-
+    given = {**_in_file(toml_file), **_in_environment(), **_given(flags)}
     try:
-        return FromFile(**_given(flags))
+        return Settings.model_validate(given)
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
         raise UsageError(f"bad setting {where}: {problem['msg']}", remedy="see: pipeline settings") from error
-    except (tomllib.TOMLDecodeError, OSError) as error:
-        raise UsageError(f"cannot read {toml_file}: {error}", remedy="mend the file, or remove it") from error
 
 
 def explain_settings(toml_file: Path, flags: dict[str, Any] | None = None) -> list[tuple[str, Any, str, str]]:
     """List (name, value, where it came from, help) of every setting. Raises UsageError."""
     settings = load_settings(toml_file, flags)
-    in_environment = {name.lower() for name in os.environ}
-    in_file = tomllib.loads(toml_file.read_text()) if toml_file.exists() else {}
+    in_flags, in_environment, in_file = _given(flags), _in_environment(), _in_file(toml_file)
     rows = []
     for name, field in Settings.model_fields.items():
         source = "default"
-        if name in _given(flags):
+        if name in in_flags:
             source = "flag"
-        elif (ENVIRONMENT_PREFIX + name).lower() in in_environment:
+        elif name in in_environment:
             source = f"environment {ENVIRONMENT_PREFIX}{name.upper()}"
         elif name in in_file:
             source = str(toml_file)
@@ -255,6 +232,24 @@ def explain_settings(toml_file: Path, flags: dict[str, Any] | None = None) -> li
 
 def _given(flags: dict[str, Any] | None) -> dict[str, Any]:
     return {name: value for name, value in (flags or {}).items() if value is not None}
+
+
+def _in_environment() -> dict[str, str]:
+    """What the environment sets, by setting; upper and lower case are the same there."""
+    variables = {name.upper(): value for name, value in os.environ.items()}
+    named = ((name, ENVIRONMENT_PREFIX + name.upper()) for name in Settings.model_fields)
+    return {name: variables[variable] for name, variable in named if variable in variables}
+
+
+def _in_file(toml_file: Path) -> dict[str, Any]:
+    """What the file sets; nothing where there is none. Raises UsageError."""
+    try:
+        with toml_file.open("rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError:
+        return {}
+    except (ValueError, OSError) as error:
+        raise UsageError(f"cannot read {toml_file}: {error}", remedy="mend the file, or remove it") from error
 
 
 def choose_ocr_runtime(wanted: str, processor: Path = Path("/proc/cpuinfo")) -> str:

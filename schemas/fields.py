@@ -28,15 +28,18 @@ UtcTime = Annotated[datetime, AfterValidator(_require_zone)]
 
 
 class Contract(BaseModel):
-    """Base of what we write ourselves: unknown fields are an error."""
+    """Base of what we write ourselves: unknown fields are an error. A model is made ready when it is first used."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Foreign(BaseModel):
-    """Base of what other programs write: unknown fields are kept, nothing is coerced from another type."""
+    """Base of what other programs write: unknown fields are kept, nothing is coerced from another type.
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    A model is made ready when it is first used.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
 
 
 def utc_microseconds(moment: datetime) -> int:

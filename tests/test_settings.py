@@ -68,6 +68,28 @@ def test_a_bad_value_in_the_environment_is_a_usage_error(toml: Path, monkeypatch
         load_settings(toml)
 
 
+def test_a_table_is_json_in_the_environment_and_in_a_flag(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    toml.write_text("[stage_minutes_per_idle]\nvlm = 3\nocr = 4\n")
+    assert load_settings(toml).stage_minutes_per_idle == {"vlm": 3.0, "ocr": 4.0}
+    monkeypatch.setenv("PIPELINE_STAGE_MINUTES_PER_IDLE", '{"vlm": 5}')
+    assert load_settings(toml).stage_minutes_per_idle == {"vlm": 5.0}, "a source replaces the whole of a setting"
+    assert load_settings(toml, {"stage_minutes_per_idle": '{"ocr": 6}'}).stage_minutes_per_idle == {"ocr": 6.0}
+    monkeypatch.setenv("PIPELINE_STAGE_MINUTES_PER_IDLE", "{vlm")
+    with pytest.raises(UsageError, match="stage_minutes_per_idle"):
+        load_settings(toml)
+
+
+def test_the_environment_knows_no_case(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("pipeline_max_attempts", "5")
+    assert _source(toml, "max_attempts") == (5, "environment PIPELINE_MAX_ATTEMPTS")
+
+
+def test_a_file_that_is_no_text_is_a_usage_error(toml: Path) -> None:
+    toml.write_bytes(b"max_attempts = \xff\n")
+    with pytest.raises(UsageError, match=r"pipeline\.toml"):
+        load_settings(toml)
+
+
 def test_every_setting_is_explained(toml: Path) -> None:
     rows = explain_settings(toml)
     assert [name for name, *_ in rows] == list(Settings.model_fields)

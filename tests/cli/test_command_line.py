@@ -51,6 +51,19 @@ def test_the_version_is_shown(cli: Cli) -> None:
     assert cli("--version") == (0, f"pipeline {__version__}\n", "")
 
 
+def test_no_plugin_is_shown_what_a_model_holds(tmp_path: Path, run_cli: RunCli) -> None:
+    installed = tmp_path / "site"
+    about = installed / "watching-0.1.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: watching\nVersion: 0.1\n")
+    (about / "entry_points.txt").write_text("[pydantic]\nwatching = watching:plugin\n")
+    (installed / "watching.py").write_text(f"open({str(tmp_path / 'loaded')!r}, 'w').close()\nplugin = None\n")
+    done = run_cli("--data-root", tmp_path / "root", "settings", env={"PYTHONPATH": str(installed)})
+    assert done.returncode == 0, done.stderr
+    assert "settle_s" in done.stdout
+    assert not (tmp_path / "loaded").exists()
+
+
 @pytest.mark.parametrize("command", ["run", "sql", "status", "doctor", "settings", "ingest"])
 def test_each_command_has_help(command: str, cli: Cli) -> None:
     code, out, _ = cli(command, "--help")

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
+from pydantic import create_model
 
 from schemas.canonical import payload_hash
 from schemas.evidence import FRAME, INPUT, UIA_SNAPSHOT, WINDOW, Frame, InputSummary, Record, UiaSnapshot, WindowMeta
 from schemas.evidence import parse_record as parse
+from schemas.fields import Sha256
 
 MODELS: dict[str, type[Record]] = {FRAME: Frame, WINDOW: WindowMeta, INPUT: InputSummary, UIA_SNAPSHOT: UiaSnapshot}
 
@@ -136,3 +140,21 @@ def test_a_class_of_a_uia_node_is_read_under_its_foreign_name() -> None:
     }))  # fmt: skip
     assert damaged == []
     assert snapshot.operables[0].cls == "OmniboxViewViews"
+
+
+def test_several_threads_may_be_the_first_to_use_a_model() -> None:
+    for _ in range(20):
+        model = create_model("Pair", __base__=Record, left=(Frame, ...), digest=(Sha256, ...))
+        together = Barrier(4)
+
+        def read(digest: str, model: type[Record] = model, together: Barrier = together) -> list[str]:
+            together.wait()
+            record = {"schema_version": 1, "record_type": "pair", "run_id": "r", "left": FRAME_RECORD, "digest": digest}
+            try:
+                return sorted(parse(model, json.dumps(record))[0].model_fields_set)
+            except ValueError as error:
+                return [str(error)]
+
+        with ThreadPoolExecutor(4) as threads:
+            good, bad = ["digest", "left", "record_type", "run_id", "schema_version"], ["unusable fields: digest"]
+            assert list(threads.map(read, ["a" * 64, "no", "b" * 64, "A" * 64])) == [good, bad, good, bad]
