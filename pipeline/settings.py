@@ -246,7 +246,7 @@ def _in_file(toml_file: Path) -> dict[str, Any]:
     try:
         with toml_file.open("rb") as file:
             return tomllib.load(file)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (ValueError, OSError) as error:
         raise UsageError(f"cannot read {toml_file}: {error}", remedy="mend the file, or remove it") from error
