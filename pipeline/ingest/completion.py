@@ -5,9 +5,9 @@ All of it is a function of the completion record, so that a rerun says the same 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from pydantic import ValidationError
@@ -25,9 +25,22 @@ from schemas.handoff import (
     STAGE1_COMPLETE,
     SYSTEM_RUN,
     HandoffCompleted,
+    HandoffCounts,
     ReapMarker,
     SystemRecord,
 )
+
+_IN_MARKER = {"handoff_root", "ended_utc", "ingest_run_id", "counts", "handoff_manifest_sha256"}
+
+
+class Marked(NamedTuple):
+    """A handoff that was completed, as far as a marked one needs to be known."""
+
+    manifest_sha256: str
+    handoff_id: str
+    rows: int
+    stat_sha256: str
+    marker: bytes
 
 
 def completion_id(manifest_sha256: str) -> str:
@@ -41,15 +54,43 @@ def completed_event_id(manifest_sha256: str) -> str:
 
 
 def read_completion(store: MetadataStore, manifest_sha256: str) -> HandoffCompleted | None:
-    """Look up the completion record of a manifest; None when the handoff was not completed."""
-    return read_completions(store, [manifest_sha256]).get(manifest_sha256)
+    """Look up the completion record of a manifest; None when the handoff was not completed. Raises sqlite3.Error."""
+    record_id = completion_id(manifest_sha256)
+    payload = store.payloads([record_id]).get(record_id)
+    return None if payload is None else HandoffCompleted.model_validate_json(as_bytes(payload))
 
 
-def read_completions(store: MetadataStore, manifests: Iterable[str]) -> dict[str, HandoffCompleted]:
-    """Look up the completion records of manifests, by manifest. Raises sqlite3.Error."""
+def read_marked(store: MetadataStore, manifests: Iterable[str], dest_data_root: str) -> dict[str, Marked]:
+    """Look up what many completion records say of the marked handoffs, by manifest; a damaged one is left out.
+
+    They are not led through their model, which costs as much as all the rest. Raises sqlite3.Error.
+    """
     found = store.payloads([completion_id(manifest) for manifest in manifests])
-    records = map(HandoffCompleted.model_validate_json, map(as_bytes, found.values()))
-    return {record.handoff_manifest_sha256: record for record in records}
+    marked = (_marked(record_id, payload, dest_data_root) for record_id, payload in found.items())
+    return {one.manifest_sha256: one for one in marked if one is not None}
+
+
+def _marked(record_id: str, payload: str | bytes, dest_data_root: str) -> Marked | None:
+    """What is said to the user is looked at here; the marker that lies there must be the very bytes of this one."""
+    try:
+        record = orjson.loads(payload)
+        counts = record["counts"]
+        found = Marked(
+            record["handoff_manifest_sha256"],
+            record["handoff_id"],
+            counts["metadata_rows_copied"],
+            record["stat_manifest_sha256"],
+            _render(record, dest_data_root),
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+    is_sound = (
+        record_id == completion_id(found.manifest_sha256)
+        and counts.keys() == HandoffCounts.model_fields.keys()
+        and type(found.handoff_id) is str
+        and type(found.rows) is int
+    )
+    return found if is_sound else None
 
 
 def completion_row(completed: dict[str, Any]) -> MetadataRow:
@@ -89,16 +130,20 @@ def _hash_of(body: dict[str, Any]) -> str:
 
 def render_marker(completed: HandoffCompleted, dest_data_root: str) -> bytes:
     """Write the marker that a completion record stands for: a `ReapMarker`."""
+    return _render(completed.model_dump(include=_IN_MARKER), dest_data_root)
+
+
+def _render(completed: Mapping[str, Any], dest_data_root: str) -> bytes:
     marker = {
         "schema": "autocapture.handoff.reap_eligible.v1",
-        "handoff_root": completed.handoff_root,
+        "handoff_root": completed["handoff_root"],
         "dest_data_root": dest_data_root,
-        "ingested_at_utc": completed.ended_utc,
-        "ingest_run_id": completed.ingest_run_id,
-        "counts": completed.counts.model_dump(),
+        "ingested_at_utc": completed["ended_utc"],
+        "ingest_run_id": completed["ingest_run_id"],
+        "counts": completed["counts"],
         "integrity": {
             "dest_metadata_db_sha256": None,
-            "handoff_manifest_sha256": completed.handoff_manifest_sha256,
+            "handoff_manifest_sha256": completed["handoff_manifest_sha256"],
             "notes": None,
         },
     }

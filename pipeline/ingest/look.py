@@ -21,6 +21,8 @@ _PASSED_OVER = {REAP_MARKER, WAL, "metadata.db-shm"}
 _MARKER_TEMPORARY = f"{TEMPORARY_PREFIX}{REAP_MARKER}-"
 _MAX_DEPTH = 64
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_Row = tuple[str, int, int, int]
+"""Path, size, time and inode of a file; a directory's path ends in `/`, and the rest is 0."""
 _KINDS = {stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
 
 
@@ -80,10 +82,10 @@ def take_look(root: int, seen_at: float) -> Look:
     except FileNotFoundError as error:
         raise StillBeingWritten("a file went away while the handoff was listed") from error
     wal = scan.wal if scan.wal is not None and scan.wal.size else None
-    rows: list[list[str | int]] = [[f"{path_text(path)}/", 0, 0, 0] for path in scan.directories]
+    rows: list[_Row] = [(f"{path}/", 0, 0, 0) for path in scan.directories]
     known = [*scan.files.values(), *([wal] if wal else [])]
-    rows += [[path_text(path), size, mtime_ns, inode] for path, size, mtime_ns, inode, _ in known]
-    return Look(scan.files, wal, scan.newest_ns, seen_at, _digest_of(sorted(rows)), tuple(sorted(scan.leftovers)))
+    rows += [(path, size, mtime_ns, inode) for path, size, mtime_ns, inode, _ in known]
+    return Look(scan.files, wal, scan.newest_ns, seen_at, _digest_of(rows), tuple(sorted(scan.leftovers)))
 
 
 def quick_digest(handoff: str) -> str | None:
@@ -92,34 +94,40 @@ def quick_digest(handoff: str) -> str | None:
     Goes by paths: a link that is put in a directory's place meanwhile is followed, to names whose inodes tell. For a
     handoff that is marked, and compared with what it was; it takes half the time. Raises OSError.
     """
-    rows: list[list[str | int]] = []
-    return _digest_of(sorted(rows)) if _list_plain(handoff, "", rows, 0) else None
+    rows: list[_Row] = []
+    folders = [(handoff, "", 0)]
+    while folders:
+        folder, prefix, depth = folders.pop()
+        with os.scandir(folder) as entries:
+            for item in entries:
+                path = prefix + item.name
+                if item.is_dir(follow_symlinks=False):
+                    if depth == _MAX_DEPTH:
+                        return None
+                    path += "/"
+                    rows.append((path, 0, 0, 0))
+                    folders.append((item.path, path, depth + 1))
+                elif not item.is_file(follow_symlinks=False) or path.startswith(_MARKER_TEMPORARY):
+                    return None
+                elif path not in _PASSED_OVER:
+                    found = item.stat(follow_symlinks=False)
+                    rows.append((path, found.st_size, found.st_mtime_ns, found.st_ino))
+                elif path == WAL and item.stat(follow_symlinks=False).st_size:
+                    return None
+    return _digest_of(rows)
 
 
-def _list_plain(folder: str, prefix: str, rows: list[list[str | int]], depth: int) -> bool:
-    """Add what lies in a directory and below; tells whether all of it is plain."""
-    with os.scandir(folder) as entries:
-        for item in entries:
-            name = item.name
-            if item.is_dir(follow_symlinks=False):
-                rows.append([f"{path_text(prefix + name)}/", 0, 0, 0])
-                if depth == _MAX_DEPTH or not _list_plain(item.path, f"{prefix}{name}/", rows, depth + 1):
-                    return False
-            elif not item.is_file(follow_symlinks=False) or (not prefix and name.startswith(_MARKER_TEMPORARY)):
-                return False
-            else:
-                found = item.stat(follow_symlinks=False)
-                if prefix or name not in _PASSED_OVER:
-                    rows.append([path_text(prefix + name), found.st_size, found.st_mtime_ns, found.st_ino])
-                elif name == WAL and found.st_size:
-                    return False
-    return True
-
-
-def _digest_of(rows: list[list[str | int]]) -> str:
-    plain = orjson.dumps(rows)
+def _digest_of(rows: list[_Row]) -> str:
+    """Hash the canonical JSON of rows, by path."""
+    rows.sort()
+    try:
+        plain = orjson.dumps(rows)
+    except orjson.JSONEncodeError:  # a name that is not UTF-8
+        plain = None
     # Without letters beyond ASCII this is canonical JSON already; the long way costs as much as all the rest.
-    return sha256_hex(plain) if plain.isascii() else canonical_sha256(rows)
+    if plain is not None and plain.isascii():
+        return sha256_hex(plain)
+    return canonical_sha256(sorted([path_text(path), *status] for path, *status in rows))
 
 
 class _Scan:
