@@ -8,6 +8,6 @@ import gc
 def collect_rarely() -> None:
     """Have the collector of this process run seldom, for as long as it lives: a fifth of the time went into it.
 
-    What loading a command makes, 50,000 to 80,000 objects that all stay, is not yet looked through.
+    What loading most commands makes, 45,000 to 70,000 objects that stay, is not yet looked through.
     """
     gc.set_threshold(100_000, 20, 20)

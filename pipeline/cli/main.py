@@ -75,7 +75,7 @@ def main() -> None:
     os.umask(0o077)
     set_up_logs()
     guard_network()
-    # Plugins of pydantic's would be shown what the screen said; and to look for them takes a tenth of a start.
+    # Plugins of pydantic's, which any installed package may bring, would be shown what the screen said.
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
     code = run(sys.argv[1:])
     gc.freeze()  # the process ends: looking for garbage among all that is still there takes a fifth of a second
