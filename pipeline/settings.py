@@ -7,7 +7,7 @@ import os
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -19,6 +19,14 @@ from pydantic import (
     StrictStr,
     ValidationError,
     field_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
 )
 
 from pipeline.errors import UsageError
@@ -35,10 +43,11 @@ class OcrModel(BaseModel):
     parameters: dict[str, StrictBool | StrictInt | StrictFloat | StrictStr] = {}
 
 
-class Settings(BaseModel):
+class Settings(BaseSettings):
     """What can be set. Each is `PIPELINE_<NAME>` in the environment and `<name>` in `pipeline.toml`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Made ready when it is first used: `load_settings` uses a class below it.
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, extra="forbid", frozen=True, defer_build=True)
 
     profile: Literal["embedded", "full"] = Field(
         default="embedded", description="embedded: OCR and embeddings; full: a VLM too, and nothing may be missing"
@@ -167,7 +176,7 @@ class Settings(BaseModel):
     vlm_outage_s: float = Field(
         default=120.0, ge=0, description="seconds that a run waits for a VLM endpoint that went away"
     )
-    ray_networks: tuple[str, ...] = Field(
+    ray_networks: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="private networks, with commas between, that nodes of a Ray cluster may be on, such as"
         " 192.168.7.0/24; empty: loopback only",
@@ -183,8 +192,8 @@ class Settings(BaseModel):
 
     @field_validator("ocr_models", "stage_minutes_per_idle", mode="before")
     @classmethod
-    def _from_json(cls, value: object) -> object:
-        """A flag and the environment give JSON as text."""
+    def _from_flag(cls, value: object) -> object:
+        """A flag gives JSON as text."""
         return json.loads(value) if isinstance(value, str) else value
 
     @field_validator("ray_networks", mode="before")
@@ -201,28 +210,47 @@ class Settings(BaseModel):
         parse_networks(value)
         return value
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 the library's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
 
 def load_settings(toml_file: Path, flags: dict[str, Any] | None = None) -> Settings:
     """Read the settings; `flags` holds what the command line gave. Raises UsageError for a bad value or name."""
-    given = {**_in_file(toml_file), **_in_environment(), **_given(flags)}
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=toml_file)
+
     try:
-        return Settings.model_validate(given)
+        return FromFile(**_given(flags))
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
         raise UsageError(f"bad setting {where}: {problem['msg']}", remedy="see: pipeline settings") from error
+    except SettingsError as error:
+        raise UsageError(f"bad setting: {error}", remedy="see: pipeline settings") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UsageError(f"cannot read {toml_file}: {error}", remedy="mend the file, or remove it") from error
 
 
 def explain_settings(toml_file: Path, flags: dict[str, Any] | None = None) -> list[tuple[str, Any, str, str]]:
     """List (name, value, where it came from, help) of every setting. Raises UsageError."""
     settings = load_settings(toml_file, flags)
-    in_flags, in_environment, in_file = _given(flags), _in_environment(), _in_file(toml_file)
+    in_environment = {name.lower() for name in os.environ}
+    in_file = tomllib.loads(toml_file.read_text()) if toml_file.exists() else {}
     rows = []
     for name, field in Settings.model_fields.items():
         source = "default"
-        if name in in_flags:
+        if name in _given(flags):
             source = "flag"
-        elif name in in_environment:
+        elif (ENVIRONMENT_PREFIX + name).lower() in in_environment:
             source = f"environment {ENVIRONMENT_PREFIX}{name.upper()}"
         elif name in in_file:
             source = str(toml_file)
@@ -232,24 +260,6 @@ def explain_settings(toml_file: Path, flags: dict[str, Any] | None = None) -> li
 
 def _given(flags: dict[str, Any] | None) -> dict[str, Any]:
     return {name: value for name, value in (flags or {}).items() if value is not None}
-
-
-def _in_environment() -> dict[str, str]:
-    """What the environment sets, by setting; upper and lower case are the same there."""
-    variables = {name.upper(): value for name, value in os.environ.items()}
-    named = ((name, ENVIRONMENT_PREFIX + name.upper()) for name in Settings.model_fields)
-    return {name: variables[variable] for name, variable in named if variable in variables}
-
-
-def _in_file(toml_file: Path) -> dict[str, Any]:
-    """What the file sets; nothing where there is none. Raises UsageError."""
-    try:
-        with toml_file.open("rb") as file:
-            return tomllib.load(file)
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except (ValueError, OSError) as error:
-        raise UsageError(f"cannot read {toml_file}: {error}", remedy="mend the file, or remove it") from error
 
 
 def choose_ocr_runtime(wanted: str, processor: Path = Path("/proc/cpuinfo")) -> str:

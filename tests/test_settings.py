@@ -72,7 +72,7 @@ def test_a_table_is_json_in_the_environment_and_in_a_flag(toml: Path, monkeypatc
     toml.write_text("[stage_minutes_per_idle]\nvlm = 3\nocr = 4\n")
     assert load_settings(toml).stage_minutes_per_idle == {"vlm": 3.0, "ocr": 4.0}
     monkeypatch.setenv("PIPELINE_STAGE_MINUTES_PER_IDLE", '{"vlm": 5}')
-    assert load_settings(toml).stage_minutes_per_idle == {"vlm": 5.0}, "a source replaces the whole of a setting"
+    assert load_settings(toml).stage_minutes_per_idle == {"vlm": 5.0, "ocr": 4.0}
     assert load_settings(toml, {"stage_minutes_per_idle": '{"ocr": 6}'}).stage_minutes_per_idle == {"ocr": 6.0}
     monkeypatch.setenv("PIPELINE_STAGE_MINUTES_PER_IDLE", "{vlm")
     with pytest.raises(UsageError, match="stage_minutes_per_idle"):

@@ -137,7 +137,7 @@ class RayEngine:
             job_id=uuid4().hex,
             wanted=self._wanted,
             data_root=self._root.path,
-            settings=self._settings,
+            settings=Settings.model_construct(**dict(self._settings)),  # of a class that others find
             gate=self._terms,
             stage=stage,
             server=model.server,
