@@ -36,8 +36,12 @@ class ReadRows:
     """All rows of one database, whose size in bytes bounds them."""
 
     def __init__(self, source: Source, size: int, opened: Sequence[Value]) -> None:
-        """`opened` is what was said of the database. Raises ContractInvalid when that makes no sense."""
+        """`opened` is what was said of the database, with which a first walk was asked for.
+
+        Raises ContractInvalid when that makes no sense.
+        """
         self._source = source
+        self.has_been_walked = False
         self._size = size
         self._seen: bytes | None = None
         try:
@@ -54,7 +58,9 @@ class ReadRows:
 
         Raises ContractInvalid, at the latest when a later walk ends and was not the same as the first.
         """
-        self._source.ask(Kind.walk)
+        if self.has_been_walked:
+            self._source.ask(Kind.walk)
+        self.has_been_walked = True
         digest, last, rows, size = hashlib.sha256(), "", 0, 0
         has_ended = False
         try:

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import cycle
 from pathlib import Path
 
 from pipeline.confinement import Limits
@@ -55,7 +56,7 @@ class Reader:
         self.folder = folder
         self.served = 0
         self.is_spent = False
-        self._owes_done = False
+        self._privates = cycle((folder / "a", folder / "b"))
         self._left_s = _START_S
         self._is_ready = False
         numbers = (limits.memory, limits.cpu_s, limits.file_size)
@@ -74,9 +75,15 @@ class Reader:
 
     @contextmanager
     def private(self) -> Iterator[Path]:
-        """Make a folder that it can see, for one handoff. Raises OSError."""
-        with tempfile.TemporaryDirectory(dir=self.folder) as private:
-            yield Path(private)
+        """Lend a folder that it can see, for one handoff; what is left in it is removed. Raises OSError.
+
+        Two take turns: until it has opened the next database it may hold the one before, and remove a log of its name.
+        """
+        private = next(self._privates)
+        private.mkdir(exist_ok=True)
+        yield private
+        if not self.is_spent:  # then all of its folder goes
+            _empty(private)
 
     @contextmanager
     def open(self, database: Path, backend: Backend) -> Iterator[ReadRows]:
@@ -89,17 +96,16 @@ class Reader:
 
     @contextmanager
     def begin_opening(self, database: Path, backend: Backend) -> Iterator[Opening]:
-        """The same, without waiting for it yet. Raises ContractInvalid, ReaderFailed."""
-        size = sum(file.stat().st_size for file in database.parent.glob(f"{database.name}*"))
+        """The same, without waiting for it yet. Raises ContractInvalid, ReaderFailed, OSError."""
+        with os.scandir(database.parent) as files:  # the database, its log and its journal
+            size = sum(file.stat().st_size for file in files if file.name.startswith(database.name))
         self.allow(BUDGET_S + 3 * size / BYTES_PER_BUDGET_S)
-        self.ask(Kind.database, os.fsencode(database), backend.value)
+        # Its rows will be wanted: what is of them is on its way when they are.
+        self._send(pack(Kind.database, (os.fsencode(database), backend.value)) + pack(Kind.walk))
         opening = Opening(self, size)
         yield opening
-        if not opening.was_waited_for:
+        if not opening.has_been_read and not self.is_spent:
             self.end()
-        if not self.is_spent:
-            self.ask(Kind.close)
-            self._owes_done = True
 
     def read_session(self, folder: Path, name: str, pictures: Mapping[str, Picture], database: Path) -> Findings:
         """Have it read a chronicle session's files in its folder into a new database there, see `read_session`.
@@ -122,15 +128,15 @@ class Reader:
 
     def ask(self, kind: Kind, *values: Value) -> None:
         """Send a request. Raises ContractInvalid when it has died, ReaderFailed when it never lived."""
-        if not self._is_ready:
-            self._begin()
         self._send(pack(kind, values))
 
     def answer(self, *expected: Kind) -> tuple[Kind, list[Value], bytes]:
-        """Wait for a frame of some kind: its values, and the bytes they were taken from. Raises ContractInvalid."""
-        if self._owes_done:  # what was closed last was not waited for
-            self._owes_done = False
-            self.answer(Kind.done)
+        """Wait for a frame of some kind: its values, and the bytes they were taken from.
+
+        Raises ContractInvalid, ReaderFailed when it never lived.
+        """
+        if not self._is_ready:
+            self._begin()
         kind, size = self._header()
         body = self._receive(size)
         values = self._unpack(body)
@@ -165,20 +171,19 @@ class Reader:
         return self._process.stdout.fileno()
 
     def _begin(self) -> None:
+        self._is_ready = True
         try:
             self.answer(Kind.ready)
         except ContractInvalid as error:
-            raise ReaderFailed(
-                "the process that reads handoffs did not start", remedy="pipeline doctor says more"
-            ) from error
-        self._is_ready = True
+            raise _did_not_start() from error
 
     def _send(self, frame: bytes) -> None:
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(frame)  # a request is far smaller than what a pipe holds
         except BrokenPipeError as error:
-            raise self.distrust(self._died()) from error
+            died = self.distrust(self._died())
+            raise (died if self._is_ready else _did_not_start()) from error
 
     def _header(self) -> tuple[Kind, int]:
         try:
@@ -237,16 +242,35 @@ class Opening:
     def __init__(self, reader: Reader, size: int) -> None:
         self._reader = reader
         self._size = size
-        self.was_waited_for = False
+        self._rows: ReadRows | None = None
 
     def rows(self) -> ReadRows:
         """Wait until it is open; for one call. Raises ContractInvalid, saying what was found."""
-        self.was_waited_for = True
-        return ReadRows(self._reader, self._size, self._reader.answer(Kind.opened)[1])
+        self._rows = ReadRows(self._reader, self._size, self._reader.answer(Kind.opened)[1])
+        return self._rows
+
+    @property
+    def has_been_read(self) -> bool:
+        """Whether nothing is on its way that nobody has taken."""
+        return self._rows is not None and self._rows.has_been_walked
 
 
 class ReaderFailed(Unavailable):
     """No reading process can be started here, so that nothing can be ingested."""
+
+
+def _did_not_start() -> ReaderFailed:
+    return ReaderFailed("the process that reads handoffs did not start", remedy="pipeline doctor says more")
+
+
+def _empty(folder: Path) -> None:
+    """Remove what lies in a folder of ours, and leave the folder: to make one anew costs more than all the rest."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                Path(entry.path).unlink()
 
 
 class ReaderPool:

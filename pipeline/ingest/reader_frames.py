@@ -36,8 +36,6 @@ class Kind(Enum):
     """A name, a digest and the first bytes of each; in a file."""
     walk = b"W"
     """→ hand over all rows."""
-    close = b"C"
-    """→ close the database."""
     ready = b"r"
     """← waiting for a request: what confines the process."""
     opened = b"o"

@@ -69,9 +69,6 @@ class _Reader:
             self._send(Kind.done)
         elif kind is Kind.session:
             self._read_session(values)
-        elif kind is Kind.close:
-            self._close()
-            self._send(Kind.done)
         else:
             raise BadFrame("no request")
 

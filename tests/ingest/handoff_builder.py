@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -101,6 +102,23 @@ def whole_handoff(path: Path) -> Handoff:
     handoff.file("activity/activity_signal.json", b'{"user_active": false}')
     handoff.file("journal.ndjson", b"{}\n")
     return handoff
+
+
+def leave_uncheckpointed(handoff: Handoff, journal_mode: str, statement: str, *, commit: bool) -> None:
+    """Leave the database as a producer does that dies: its files copied while the connection was open."""
+    database = handoff.path / "metadata.db"
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute(f"PRAGMA journal_mode = {journal_mode}")
+        connection.execute("PRAGMA cache_size = 1")
+        connection.execute(statement)
+        if commit:
+            connection.commit()
+        copies = handoff.path.parent / "copies"
+        shutil.copytree(handoff.path, copies)
+        connection.rollback()
+    shutil.rmtree(handoff.path)
+    copies.rename(handoff.path)
+    (handoff.path / "metadata.db-shm").unlink(missing_ok=True)
 
 
 def run_ingest(root: Path, *paths: Path, settle_s: float = 0.0, **options: Any) -> DrainResult:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -11,28 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from handoff_builder import RUN, VARIANT_A, Handoff, ingest_one, kept, rows, tree
+from handoff_builder import RUN, VARIANT_A, Handoff, ingest_one, kept, leave_uncheckpointed, rows, tree
 
 from pipeline.errors import ContractInvalid
 from pipeline.ingest.foreign_rows import MAX_VALUE_BYTES, ForeignDatabase
 from pipeline.ingest.result import State
-
-
-def leave_uncheckpointed(handoff: Handoff, journal_mode: str, statement: str, *, commit: bool) -> None:
-    """Leave the database as a producer does that dies: its files copied while the connection was open."""
-    database = handoff.path / "metadata.db"
-    with closing(sqlite3.connect(database)) as connection:
-        connection.execute(f"PRAGMA journal_mode = {journal_mode}")
-        connection.execute("PRAGMA cache_size = 1")
-        connection.execute(statement)
-        if commit:
-            connection.commit()
-        copies = handoff.path.parent / "copies"
-        shutil.copytree(handoff.path, copies)
-        connection.rollback()
-    shutil.rmtree(handoff.path)
-    copies.rename(handoff.path)
-    (handoff.path / "metadata.db-shm").unlink(missing_ok=True)
 
 
 def test_rows_in_a_wal_that_a_dead_producer_left_count(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from handoff_builder import RUN, Handoff, ingest_one, kept, rows, run_ingest, tree, whole_handoff
+from handoff_builder import RUN, Handoff, ingest_one, kept, leave_uncheckpointed, rows, run_ingest, tree, whole_handoff
 
 from pipeline.errors import ContractInvalid
 from pipeline.ingest.foreign_rows import ForeignDatabase
@@ -25,7 +25,7 @@ from pipeline.stores.variants import Backend
 START = "import sys; sys.path[:] = sys.argv.pop(1).split('\\n'); from pipeline.ingest.reader_frames import *\n"
 SPEAK = "import os\ndef say(kind, *values): os.write(1, pack(kind, values))\ndef hear(): os.read(0, 100000)\n"
 READY = START + SPEAK + "say(Kind.ready, '')\nhear()\n"
-OPENED = READY + "say(Kind.opened, 'metadata_table', '', 0, 0)\nhear()\n"
+OPENED = READY + "say(Kind.opened, 'metadata_table', '', 0, 0)\n"
 ROW = f"'{RUN}/x/0', '{{}}', 'x', '2026', '{RUN}'"
 
 
@@ -85,6 +85,30 @@ def test_one_process_reads_one_handoff_after_the_other_and_none_after_a_rejectio
     assert used[0] is used[1] is used[2]
     assert used[3] is not used[2]
     assert len(list((tmp_path / "scratch").iterdir())) == 1
+
+
+def test_a_log_that_a_reader_lets_go_of_late_is_never_the_next_handoffs(tmp_path: Path, pool: ReaderPool) -> None:
+    for number in range(5):
+        handoff = Handoff(tmp_path / f"{number}")
+        statement = f"INSERT INTO metadata VALUES ('a/{number}', '{{}}', NULL, NULL, NULL)"
+        leave_uncheckpointed(handoff, "wal", statement, commit=True)
+        with pool.borrow(1, is_session=False) as reader, reader.private() as private:
+            assert list(private.iterdir()) == []
+            for name in ("metadata.db", "metadata.db-wal"):
+                (private / name).write_bytes((handoff.path / name).read_bytes())
+            with reader.open(private / "metadata.db", Backend.auto) as found:
+                assert [row.record_id for chunk in found.chunks() for row in chunk] == [f"a/{number}"]
+        assert list(private.iterdir()) == []
+
+
+def test_a_reader_whose_rows_nobody_took_is_not_used_again(tmp_path: Path, pool: ReaderPool) -> None:
+    handoff = whole_handoff(tmp_path / "h")
+    with pool.borrow(1, is_session=False) as reader, reader.private() as private:
+        (private / "metadata.db").write_bytes((handoff.path / "metadata.db").read_bytes())
+        with reader.open(private / "metadata.db", Backend.auto) as found:
+            assert found.backend is Backend.metadata_table
+    assert reader.is_spent
+    assert len(read(pool, handoff.path / "metadata.db")) == 4
 
 
 def test_several_threads_have_a_process_each(tmp_path: Path, pool: ReaderPool) -> None:
@@ -200,13 +224,12 @@ def test_a_handoff_whose_reader_dies_does_not_keep_the_next_from_going_through(
     for name in ("a", "b"):
         whole_handoff(tmp_path / "spool" / name)
     once = tmp_path / "once"
-    die = f"if not os.path.exists({str(once)!r}):\n    open({str(once)!r}, 'w').close(); say(Kind.ready, ''); hear()\n"
+    first = f"try: os.close(os.open({str(once)!r}, os.O_CREAT | os.O_EXCL))\nexcept FileExistsError: pass\n"
+    die = "else:\n    say(Kind.ready, ''); hear(); os.kill(os.getpid(), 9)\n"
     live = "from pipeline.ingest.reader_process import main; main(*sys.argv[2:])"
-    monkeypatch.setattr(
-        "pipeline.ingest.own_process._CODE", START + SPEAK + die + "    os.kill(os.getpid(), 9)\n" + live
-    )
+    monkeypatch.setattr("pipeline.ingest.own_process._CODE", START + SPEAK + first + die + live)
     outcome = run_ingest(tmp_path / "root", tmp_path / "spool")
-    assert [result.state for result in outcome.results] == [State.rejected, State.ingested]
+    assert {result.state for result in outcome.results} == {State.rejected, State.ingested}
 
 
 def confined(tmp_path: Path, code: str, memory: int = 1 << 30, cpu_s: int = 60) -> subprocess.CompletedProcess[str]:
