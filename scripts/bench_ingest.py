@@ -34,7 +34,7 @@ import psutil  # noqa: E402
 from bench_machine import describe_machine  # noqa: E402
 from ingest_spool import make_handoff, make_spool  # noqa: E402
 
-from pipeline.ingest.file_operations import SYNCS_AT_ONCE  # noqa: E402
+from pipeline.ingest.hash_files import SYNCS_AT_ONCE  # noqa: E402
 from pipeline.stores.metadata import VARIANT_A  # noqa: E402
 
 _INDEXES = ("record_type", "ts_utc", "run_id")

@@ -81,7 +81,11 @@ class FileProcess:
         return self._end is None
 
     def ask(
-        self, kind: Kind, values: Iterable[Value], make: Callable[[list[Value]], _Result], do: Callable[[], _Result]
+        self,
+        kind: Kind,
+        values: Iterable[Value],
+        make: Callable[[list[Value]], _Result],
+        do: Callable[[], _Result | Future[_Result]],
     ) -> Answer[_Result]:
         """Ask for something to be done, and have the answer made of the values that come back; `do` does it here.
 
@@ -204,10 +208,14 @@ class FileProcess:
             self._requests.close()
 
 
-def settle(answer: Future[_Result], work: Callable[[], _Result]) -> None:
-    """Do something, and let its answer be what it returns or raises."""
+def settle(answer: Future[_Result], work: Callable[[], _Result | Future[_Result]]) -> None:
+    """Do something, and let its answer be what it returns or raises, at once or later."""
     try:
-        answer.set_result(work())
+        found = work()
+        if isinstance(found, Future):
+            found.add_done_callback(lambda later: settle(answer, later.result))
+        else:
+            answer.set_result(found)
     except Exception as error:  # noqa: BLE001 whoever asks the answer is told
         answer.set_exception(error)
 

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import orjson
 
-from pipeline.ingest.file_operations import (
-    SYNCS_AT_ONCE,
-    Link,
-    Surveyed,
-    hash_files,
-    link_files,
-    mark_unchanged,
-    survey,
-)
+from pipeline.ingest.file_operations import Link, Surveyed, link_files, mark_unchanged, survey
 from pipeline.ingest.file_process import FileProcess, settle
+from pipeline.ingest.hash_files import Syncs, hash_files
 from pipeline.ingest.look import Entry, take_look
 from pipeline.ingest.pace import Pace
 from pipeline.ingest.reader_frames import Kind
@@ -53,7 +46,7 @@ class FileWork:
         self._threads = threads
         self._pace = pace
         self._process: FileProcess | None = None
-        self._syncs: ThreadPoolExecutor | None = None
+        self._syncs: Syncs | None = None
 
     def __enter__(self) -> FileWork:
         return self
@@ -62,14 +55,14 @@ class FileWork:
         if self._process is not None:
             self._process.end()
         if self._syncs is not None:
-            self._syncs.shutdown()
+            self._syncs.threads.shutdown()
 
     def expect(self, items: int) -> None:
         """Say how many files or handoffs are to be worked on: with many, the process is started, if it can be."""
         if items > BATCH and self._threads and self._process is None and not self._pace.is_slow:
             with suppress(OSError):
                 self._process = FileProcess(self._threads, self._pace.step)
-                self._syncs = ThreadPoolExecutor(SYNCS_AT_ONCE, thread_name_prefix="ingest-sync")
+                self._syncs = Syncs()
 
     def hash(self, place: Place, entries: Sequence[Entry], *, sync: bool) -> Future[list[str]]:
         """Hash files, and make them durable where asked; the hashes come in the order of the files."""
@@ -78,8 +71,13 @@ class FileWork:
             (*_place(place), int(sync)),
             [tuple(entry) for entry in entries],
             _texts,
-            lambda: hash_files(place.root, entries, sync, self._pace.turn, self._syncs),
+            lambda: self._hash(place.root, entries, sync),
         )
+
+    def _hash(self, root: int, entries: Sequence[Entry], sync: bool) -> list[str] | Future[list[str]]:
+        if sync and self._syncs is not None:
+            return self._syncs.hash_files(root, entries, self._pace.turn)
+        return hash_files(root, entries, sync, self._pace.turn)
 
     def link(self, place: Place, links: Sequence[Link]) -> Future[list[int]]:
         """Link files; the result are the positions of those that were not linked."""
@@ -122,7 +120,7 @@ class FileWork:
         values: tuple[Value, ...],
         files: list[tuple[object, ...]],
         make: Callable[[list[Value]], _Result],
-        do: Callable[[], _Result],
+        do: Callable[[], _Result | Future[_Result]],
     ) -> Future[_Result]:
         try:
             return self._ask(kind, (*values, orjson.dumps(files)), make, do)
@@ -134,7 +132,7 @@ class FileWork:
         kind: Kind,
         values: Iterable[Value],
         make: Callable[[list[Value]], _Result],
-        do: Callable[[], _Result],
+        do: Callable[[], _Result | Future[_Result]],
     ) -> Future[_Result]:
         process = self._helper()
         return _at_once(do) if process is None else process.ask(kind, values, make, do)
@@ -144,7 +142,7 @@ class FileWork:
         return self._process if is_there else None
 
 
-def _at_once(work: Callable[[], _Result]) -> Future[_Result]:
+def _at_once(work: Callable[[], _Result | Future[_Result]]) -> Future[_Result]:
     answer: Future[_Result] = Future()
     settle(answer, work)
     return answer

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
@@ -18,15 +18,8 @@ from typing import Any
 import orjson
 
 from pipeline.errors import ContractInvalid
-from pipeline.ingest.file_operations import (
-    SYNCS_AT_ONCE,
-    Link,
-    Surveyed,
-    hash_files,
-    link_files,
-    mark_unchanged,
-    survey,
-)
+from pipeline.ingest.file_operations import Link, Surveyed, link_files, mark_unchanged, survey
+from pipeline.ingest.hash_files import Syncs, hash_files
 from pipeline.ingest.look import Entry, StillBeingWritten, take_look
 from pipeline.ingest.reader_frames import Kind, pack, read_frame, unpack
 from pipeline.rare_collections import collect_rarely
@@ -37,18 +30,18 @@ def main(threads: str) -> None:
     """Serve requests until there are no more."""
     collect_rarely()
     with os.fdopen(0, "rb") as requests, FileIO(1, "wb") as replies:
-        pool, syncs, surveys = (ThreadPoolExecutor(most) for most in (int(threads), SYNCS_AT_ONCE, 1))
-        # Marking waits for the disk; surveys do not, and would wait for each other's hold of the interpreter.
-        special = {Kind.mark: syncs, Kind.survey: surveys}
+        syncs, hashes, others = Syncs(), ThreadPoolExecutor(int(threads)), ThreadPoolExecutor(1)
+        # What does not wait for the disk would only wait for each other's hold of the interpreter.
+        executors = {Kind.hash: hashes, Kind.mark: syncs.threads}
         worker = _Worker(replies, syncs)
         while (frame := read_frame(requests)) is not None:
-            special.get(frame[0], pool).submit(worker.serve, *frame)
-        for one in (pool, surveys, syncs):
+            executors.get(frame[0], others).submit(worker.serve, *frame)
+        for one in (hashes, others, syncs.threads):
             one.shutdown(cancel_futures=True)  # nobody waits for what was not begun
 
 
 class _Worker:
-    def __init__(self, replies: FileIO, syncs: Executor) -> None:
+    def __init__(self, replies: FileIO, syncs: Syncs) -> None:
         self._replies = replies
         self._syncs = syncs
         self._sending = threading.Lock()
@@ -56,8 +49,27 @@ class _Worker:
     def serve(self, kind: Kind, body: bytes) -> None:
         """Do what is asked for and answer; whatever goes wrong is an answer too."""
         number, *values = unpack(body)
+        if kind is Kind.hash:
+            self._answer(number, lambda: self._hash(number, values))
+        else:
+            self._answer(number, lambda: _do(kind, values))
+
+    def _hash(self, number: Value, values: list[Value]) -> list[Value] | None:
+        """Hash files; the hashes come with the answer, or when the files are durable."""
+        path, inode, device, sync, files = values
+        entries = [Entry(*fields) for fields in _listed(files)]
+        with _opened(_path(path), (inode, device)) as root:
+            if not sync:
+                return [*hash_files(root, entries, sync=False)]
+            durable = self._syncs.hash_files(root, entries)
+        durable.add_done_callback(lambda _: self._answer(number, lambda: [*durable.result()]))
+        return None
+
+    def _answer(self, number: Value, do: Callable[[], list[Value] | None]) -> None:
         try:
-            self._send(Kind.done, number, *_do(kind, values, self._syncs))
+            values = do()
+            if values is not None:
+                self._send(Kind.done, number, *values)
         except StillBeingWritten as error:
             self._send(Kind.unfinished, number, _text(str(error)))
         except ContractInvalid as error:
@@ -74,14 +86,11 @@ class _Worker:
                 frame = frame[self._replies.write(frame) :]
 
 
-def _do(kind: Kind, values: list[Value], syncs: Executor) -> list[Value]:
+def _do(kind: Kind, values: list[Value]) -> list[Value]:
     if kind is Kind.survey:
         return [value for path in values for value in _surveyed(survey(_path(path)))]
     path, inode, device, *rest = values
     with _opened(_path(path), (inode, device)) as root:
-        if kind is Kind.hash:
-            sync, files = rest
-            return [*hash_files(root, [Entry(*fields) for fields in _listed(files)], bool(sync), syncs=syncs)]
         if kind is Kind.link:
             links = [Link(Entry(*fields), target, sync) for *fields, target, sync in _listed(rest[0])]
             return [*link_files(root, links)]

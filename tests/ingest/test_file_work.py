@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 
@@ -15,9 +14,10 @@ import psutil
 import pytest
 from handoff_builder import RUN, Handoff, canonical_blob, journal, of_type, rows, run_ingest
 
-from pipeline.ingest.file_operations import Link, hash_files
+from pipeline.ingest.file_operations import Link
 from pipeline.ingest.file_work import FileWork
 from pipeline.ingest.handoff_directory import HandoffDirectory
+from pipeline.ingest.hash_files import Syncs
 from pipeline.ingest.look import StillBeingWritten, quick_digest
 from pipeline.ingest.pace import Pace, PaceClock
 from pipeline.ingest.place_files import Placed
@@ -108,12 +108,13 @@ def test_a_sync_that_fails_beside_others_fails_all_of_them_once_none_goes_on(
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         real(descriptor)
 
-    with HandoffDirectory(handoff.path) as directory, ThreadPoolExecutor(4) as syncs:
+    syncs = Syncs()
+    with HandoffDirectory(handoff.path) as directory, syncs.threads:
         blobs = [entry for path, entry in directory.look().files.items() if path.startswith("media/")]
         monkeypatch.setattr(os, "fsync", sync)
         refused, before = Path(blobs[7].path).name, len(list(Path("/proc/self/fd").iterdir()))
         with pytest.raises(OSError, match="Input/output error"):
-            hash_files(directory.place.root, blobs, True, syncs=syncs)
+            syncs.hash_files(directory.place.root, blobs).result()
         assert len(list(Path("/proc/self/fd").iterdir())) == before
         assert refused in synced
 
