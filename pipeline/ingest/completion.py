@@ -13,6 +13,7 @@ import orjson
 from pydantic import ValidationError
 
 from pipeline.dataroot import REAP_MARKER, rid
+from pipeline.errors import ContractInvalid
 from pipeline.ingest.check_rows import FrameClaim
 from pipeline.ingest.marker_file import marker_bytes
 from pipeline.stores.atomic import fsync_directory
@@ -54,10 +55,18 @@ def completed_event_id(manifest_sha256: str) -> str:
 
 
 def read_completion(store: MetadataStore, manifest_sha256: str) -> HandoffCompleted | None:
-    """Look up the completion record of a manifest; None when the handoff was not completed. Raises sqlite3.Error."""
+    """Look up the completion record of a manifest; None when the handoff was not completed.
+
+    Raises ContractInvalid for one that is damaged, sqlite3.Error.
+    """
     record_id = completion_id(manifest_sha256)
     payload = store.payloads([record_id]).get(record_id)
-    return None if payload is None else HandoffCompleted.model_validate_json(as_bytes(payload))
+    try:
+        return None if payload is None else HandoffCompleted.model_validate_json(as_bytes(payload))
+    except ValidationError as error:
+        raise ContractInvalid(
+            f"the DataRoot's own record of it is damaged: {record_id}", remedy="pipeline verify says what else is"
+        ) from error
 
 
 def read_marked(store: MetadataStore, manifests: Iterable[str], dest_data_root: str) -> dict[str, Marked]:

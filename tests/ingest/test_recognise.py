@@ -16,6 +16,7 @@ from handoff_builder import ingest_one, of_type, whole_handoff
 from pipeline.ingest.completion import Marked, read_marked
 from pipeline.ingest.handoff_directory import HandoffDirectory
 from pipeline.ingest.look import path_text, quick_digest
+from pipeline.ingest.result import State
 from pipeline.stores.metadata import MetadataStore
 from schemas.canonical import canonical_sha256
 from schemas.handoff import COMPLETED
@@ -79,6 +80,16 @@ def test_a_completion_record_that_is_no_object_tells_nothing(tmp_path: Path, pay
     manifest, _ = _ingested(tmp_path)
     _rewrite(tmp_path, payload)
     assert _read(tmp_path, manifest) == {}
+
+
+def test_a_handoff_whose_completion_record_is_damaged_is_rejected_and_marked_no_more(tmp_path: Path) -> None:
+    _ingested(tmp_path)
+    _rewrite(tmp_path, "{}")
+    result = ingest_one(tmp_path / "root", tmp_path / "h")
+    assert (result.state, int(result.exit_code)) == (State.rejected, 4)
+    assert "damaged" in result.error
+    assert "pipeline verify" in result.remedy
+    assert not (tmp_path / "h" / "reap_eligible.json").exists()
 
 
 @pytest.mark.parametrize("name", ["z", "ä", os.fsdecode(b"\xff"), '"', "a\nb", "\x7f"])
