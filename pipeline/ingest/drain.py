@@ -183,6 +183,7 @@ class _Drain:
             while self._begun:
                 self._work_off_first()
             self._group.commit()
+            self._group.finish()
         finally:
             for handoff in self._begun:
                 handoff.abandon()

@@ -2,20 +2,22 @@
 
     check a ─ check b ─ check c ─ add rows ─┐
         └ place a └ place b └ place c ──────┴─ directories ── commit ── journal ── mark a, b, c
+                                                                                   └ check d ─ …
 
 For each handoff the order is the same as if it were alone: files and the directories that lead to them, then rows,
-then journal, each durable before the next, and the marker last.
+then journal, each durable before the next, and the marker last. Markers are written while the next are being checked.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 
-from pipeline.errors import PipelineError
+from pipeline.errors import Blocked, PipelineError
 from pipeline.ingest.handoff_directory import StillBeingWritten
 from pipeline.ingest.ingest_handoff import HandoffIngest
+from pipeline.ingest.pace import Stopped
 from pipeline.ingest.run_of_ingest import Ingest
 
 _MOST_HANDOFFS = 64
@@ -35,6 +37,8 @@ class Group:
         self._ingest = ingest
         self._on_end = on_end
         self._members: list[HandoffIngest] = []
+        self._marked: list[HandoffIngest] = []
+        """Those whose markers are being written."""
         self._ids: set[str] = set()
         self._manifests: set[str] = set()
         self._rows = self._bytes = self._files = 0
@@ -58,7 +62,7 @@ class Group:
             self.commit()
 
     def commit(self) -> None:
-        """Bring all members to their end."""
+        """Bring all members to where nothing but their markers is missing, and have those written."""
         members = self._members
         self._members, self._ids, self._manifests = [], set(), set()
         self._rows = self._bytes = self._files = 0
@@ -70,15 +74,28 @@ class Group:
             for handoff in members:
                 handoff.abandon()
             raise
-        for handoff in self._for_each(journaled, lambda handoff: handoff.begin_marking):
-            handoff.attempt(handoff.mark)
+        self.finish()  # of those before them
+        self._marked = self._for_each(journaled, lambda handoff: handoff.begin_marking)
+
+    def finish(self) -> None:
+        """Wait for the markers that are being written."""
+        while self._marked:
+            handoff = self._marked.pop(0)
+            try:
+                handoff.attempt(handoff.mark)
+            except BaseException:
+                handoff.abandon()
+                raise
             self._report(handoff)
 
     def abandon(self) -> None:
-        """Let go of all members, as the work ends here."""
+        """Let go of all members, as the work ends here; what is being marked is told, if it comes to that."""
         for handoff in self._members:
             handoff.abandon()
         self._members = []
+        while self._marked:
+            with suppress(Blocked, Stopped):
+                self.finish()
 
     def _meets(self, handoff: HandoffIngest) -> bool:
         if handoff.plan.manifest_sha256 in self._manifests:

@@ -238,6 +238,7 @@ class HandoffIngest:
 
     def begin_marking(self) -> None:
         """Have the marker written, if it is still as it was looked at; or withdraw the one that lies there."""
+        self.rows.forget()  # others are kept in memory while this one is being marked
         if self.plan.is_whole and self._known is not None:
             marker = render_marker(self._known, self._data_root_text())
             self._marking = self._ingest.files.mark(self.directory.place, self.look.stat_sha256, marker)

@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.dataroot import DataRoot
 from pipeline.ingest.file_operations import Link
@@ -30,8 +31,7 @@ class Mode(StrEnum):
     copy = "copy"
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(NamedTuple):
     """One file of a handoff and its place, relative to the DataRoot."""
 
     source: Entry

@@ -24,6 +24,10 @@ class RememberedRows:
         self.has_all = False
         """Whether they are all here, so that they need not be read again. Known after the first walk."""
 
+    def forget(self) -> None:
+        """Keep them no longer: they are in their place. For one call, the last."""
+        self._chunks = []
+
     def chunks(self) -> Iterator[list[MetadataRow]]:
         """Hand over all rows in the order of their ids. Raises what reading them raises, Blocked, Stopped."""
         if self.has_all:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 from pipeline.errors import Busy, ContractInvalid
@@ -33,8 +33,7 @@ Value = str | bytes | int | float | None
 """A column as SQLite holds it; bytes are a BLOB, or text that is not UTF-8."""
 
 
-@dataclass(frozen=True, slots=True)
-class MetadataRow:
+class MetadataRow(NamedTuple):
     """One row of a `metadata` table, as it stands there."""
 
     record_id: str
@@ -104,8 +103,7 @@ class MetadataStore:
 
     def _insert(self, statement: str, rows: Iterable[MetadataRow]) -> int:
         before = self._writable.total_changes
-        values = ((row.record_id, row.payload, row.record_type, row.ts_utc, row.run_id) for row in rows)
-        self._writable.executemany(statement, values)
+        self._writable.executemany(statement, rows)
         return self._writable.total_changes - before
 
     @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from handoff_builder import RUN, Handoff, canonical_blob, journal, of_type, rows
 
 from pipeline.ingest.frame_claims import FrameClaims
 from pipeline.ingest.handoff_directory import HandoffDirectory
+from pipeline.ingest.ingest_handoff import HandoffIngest
+from pipeline.ingest.pace import Stopped
 from pipeline.ingest.place_files import FilePlacer, Placed
 from pipeline.ingest.result import State
 from schemas.handoff import RetentionEligible, Stage1Complete
@@ -139,6 +142,48 @@ def test_more_handoffs_than_a_group_takes_are_all_marked_in_order(
         Handoff(tmp_path / "spool" / f"{number}").frame(f"{number}")
     found = states(tmp_path / "root", tmp_path / "spool")
     assert list(found.items()) == [(str(number), State.ingested) for number in range(8)]
+
+
+def test_markers_of_a_group_are_written_while_the_next_handoffs_are_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.ingest.groups._MOST_HANDOFFS", 2)
+    for number in range(6):
+        Handoff(tmp_path / "spool" / f"{number}").frame(f"{number}")
+    steps: list[str] = []
+    check, mark = HandoffIngest.check, HandoffIngest.mark
+
+    def note(what: str, step: Callable[[HandoffIngest], None], handoff: HandoffIngest) -> None:
+        steps.append(f"{what} {handoff.path.name}")
+        step(handoff)
+
+    monkeypatch.setattr(HandoffIngest, "check", lambda handoff: note("check", check, handoff))
+    monkeypatch.setattr(HandoffIngest, "mark", lambda handoff: note("await", mark, handoff))
+    assert set(states(tmp_path / "root", tmp_path / "spool").values()) == {State.ingested}
+    assert steps.index("check 2") < steps.index("check 3") < steps.index("await 0") < steps.index("check 4")
+
+
+def test_handoffs_that_are_being_marked_when_the_work_is_stopped_are_marked_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.ingest.groups._MOST_HANDOFFS", 2)
+    for number in range(6):
+        Handoff(tmp_path / "spool" / f"{number}").frame(f"{number}")
+    check = HandoffIngest.check
+
+    def stop_at_3(handoff: HandoffIngest) -> None:
+        if handoff.path.name == "3":
+            raise Stopped
+        check(handoff)
+
+    monkeypatch.setattr(HandoffIngest, "check", stop_at_3)
+    outcome = run_ingest(tmp_path / "root", tmp_path / "spool")
+    assert [(Path(result.path).name, result.state) for result in outcome.results] == [
+        ("0", State.ingested),
+        ("1", State.ingested),
+    ]
+    assert outcome.left == 4
+    assert sorted(path.parent.name for path in (tmp_path / "spool").glob("*/reap_eligible.json")) == ["0", "1"]
 
 
 def test_a_handoff_too_large_to_remember_is_read_again_and_committed_alone(
