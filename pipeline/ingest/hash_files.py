@@ -14,7 +14,7 @@ from pipeline.ingest.look import Entry
 SYNCS_AT_ONCE = 16
 """Files that are synced side by side: a disk's flush costs the same for one as for all that wait for it."""
 _FILES_A_SHARE = 8
-"""What one thread syncs: to hand over one alone costs as much. A slow disk has all batches that are open to sync at once."""
+"""What one thread syncs: to hand over one alone costs as much. A slow disk has all open batches to sync at once."""
 _BATCHES_AT_ONCE = 6
 """Batches whose files are open in a process, being hashed or synced: no more than it may have open."""
 
