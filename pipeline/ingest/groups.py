@@ -45,6 +45,13 @@ class Group:
 
     def add(self, handoff: HandoffIngest) -> None:
         """Check a handoff and take it in; commits the others first where it was checked against too little."""
+        try:
+            self._add(handoff)
+        except BaseException:
+            handoff.abandon()
+            raise
+
+    def _add(self, handoff: HandoffIngest) -> None:
         if not handoff.attempt(handoff.check):
             self._report(handoff)
             return
@@ -70,12 +77,12 @@ class Group:
             unchanged = self._for_each(members, lambda handoff: handoff.require_unchanged)
             committed = self._place_and_commit(unchanged)
             journaled = self._for_all(committed, lambda: self._write_journal(committed))
+            self.finish()  # those before them
+            self._marked = self._for_each(journaled, lambda handoff: handoff.begin_marking)
         except BaseException:
             for handoff in members:
                 handoff.abandon()
             raise
-        self.finish()  # of those before them
-        self._marked = self._for_each(journaled, lambda handoff: handoff.begin_marking)
 
     def finish(self) -> None:
         """Wait for the markers that are being written."""

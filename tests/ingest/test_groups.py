@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from handoff_builder import RUN, Handoff, canonical_blob, journal, of_type, rows, run_ingest, whole_handoff
 
@@ -177,12 +178,14 @@ def test_handoffs_that_are_being_marked_when_the_work_is_stopped_are_marked_and_
         check(handoff)
 
     monkeypatch.setattr(HandoffIngest, "check", stop_at_3)
+    before = psutil.Process().children()
     outcome = run_ingest(tmp_path / "root", tmp_path / "spool")
     assert [(Path(result.path).name, result.state) for result in outcome.results] == [
         ("0", State.ingested),
         ("1", State.ingested),
     ]
     assert outcome.left == 4
+    assert [child for child in psutil.Process().children() if child not in before] == []
     assert sorted(path.parent.name for path in (tmp_path / "spool").glob("*/reap_eligible.json")) == ["0", "1"]
 
 
