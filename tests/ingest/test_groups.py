@@ -26,11 +26,16 @@ def states(root: Path, spool: Path, **options: Any) -> dict[str, State]:
     return {Path(result.path).name: result.state for result in run_ingest(root, spool, **options).results}
 
 
+def fill(spool: Path, handoffs: int) -> None:
+    """Make handoffs of one frame each: 00, 01…"""
+    for number in range(handoffs):
+        Handoff(spool / f"{number:02}").frame(f"{number}")
+
+
 def test_handoffs_of_a_group_share_one_transaction_and_one_sync_of_the_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(20):
-        Handoff(tmp_path / "spool" / f"{number:02}").frame(f"{number}")
+    fill(tmp_path / "spool", 20)
     synced: list[str] = []
     real = os.fsync
 
@@ -139,18 +144,16 @@ def test_more_handoffs_than_a_group_takes_are_all_marked_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.ingest.groups._MOST_HANDOFFS", 3)
-    for number in range(8):
-        Handoff(tmp_path / "spool" / f"{number}").frame(f"{number}")
+    fill(tmp_path / "spool", 8)
     found = states(tmp_path / "root", tmp_path / "spool")
-    assert list(found.items()) == [(str(number), State.ingested) for number in range(8)]
+    assert list(found.items()) == [(f"{number:02}", State.ingested) for number in range(8)]
 
 
 def test_markers_of_a_group_are_written_while_the_next_handoffs_are_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.ingest.groups._MOST_HANDOFFS", 2)
-    for number in range(6):
-        Handoff(tmp_path / "spool" / f"{number}").frame(f"{number}")
+    fill(tmp_path / "spool", 6)
     steps: list[str] = []
     check, mark = HandoffIngest.check, HandoffIngest.mark
 
@@ -161,19 +164,18 @@ def test_markers_of_a_group_are_written_while_the_next_handoffs_are_checked(
     monkeypatch.setattr(HandoffIngest, "check", lambda handoff: note("check", check, handoff))
     monkeypatch.setattr(HandoffIngest, "mark", lambda handoff: note("await", mark, handoff))
     assert set(states(tmp_path / "root", tmp_path / "spool").values()) == {State.ingested}
-    assert steps.index("check 2") < steps.index("check 3") < steps.index("await 0") < steps.index("check 4")
+    assert steps.index("check 02") < steps.index("check 03") < steps.index("await 00") < steps.index("check 04")
 
 
 def test_handoffs_that_are_being_marked_when_the_work_is_stopped_are_marked_and_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.ingest.groups._MOST_HANDOFFS", 2)
-    for number in range(6):
-        Handoff(tmp_path / "spool" / f"{number}").frame(f"{number}")
+    fill(tmp_path / "spool", 6)
     check = HandoffIngest.check
 
     def stop_at_3(handoff: HandoffIngest) -> None:
-        if handoff.path.name == "3":
+        if handoff.path.name == "03":
             raise Stopped
         check(handoff)
 
@@ -181,12 +183,12 @@ def test_handoffs_that_are_being_marked_when_the_work_is_stopped_are_marked_and_
     before = psutil.Process().children()
     outcome = run_ingest(tmp_path / "root", tmp_path / "spool")
     assert [(Path(result.path).name, result.state) for result in outcome.results] == [
-        ("0", State.ingested),
-        ("1", State.ingested),
+        ("00", State.ingested),
+        ("01", State.ingested),
     ]
     assert outcome.left == 4
     assert [child for child in psutil.Process().children() if child not in before] == []
-    assert sorted(path.parent.name for path in (tmp_path / "spool").glob("*/reap_eligible.json")) == ["0", "1"]
+    assert sorted(path.parent.name for path in (tmp_path / "spool").glob("*/reap_eligible.json")) == ["00", "01"]
 
 
 def test_a_handoff_too_large_to_remember_is_read_again_and_committed_alone(
