@@ -154,6 +154,7 @@ def test_the_driver_of_a_keeper_that_is_killed_dies_with_it(tmp_path: Path) -> N
     made.keeper.kill()
     made.keeper.wait(20)
     until(lambda: gone(family[:1]))
+    assert gone(family[:1])
     for left in family[1:]:  # Ray's own end with their driver; these are told by nobody
         left.kill()
     os.close(made.told)
